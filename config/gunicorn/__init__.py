@@ -1,0 +1,1 @@
+"""One file per pool; what the pools share is in `pool`."""

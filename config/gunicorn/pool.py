@@ -1,0 +1,20 @@
+"""What both pools share. Each pool's file imports it and adds its own sizes."""
+
+import os
+
+worker_class = os.environ.get("GUNICORN_WORKER_CLASS", "gthread")
+workers = int(os.environ.get("GUNICORN_WORKERS", "1"))
+threads = int(os.environ.get("GUNICORN_THREADS", "8"))
+timeout = 30
+graceful_timeout = 10
+keepalive = 75
+# A leak never grows old; the jitter keeps the workers of a pool from leaving at once.
+max_requests = 200_000
+max_requests_jitter = 20_000
+# The heartbeat file on a disk would make a slow disk look like a dead worker.
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
+# Two pools on one machine would fight for the one control socket.
+control_socket_disable = True
+# Only the gateway talks to a pool, over a socket that no other user can reach.
+forwarded_allow_ips = "*"
+accesslog = None

@@ -1,0 +1,36 @@
+"""Three Valkey endpoints by what they may lose; every connection in the project is made from here."""
+
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from config.settings.env import env
+
+
+def valkey(url: str, timeout: float, **options) -> dict:
+    """A django-redis cache on `url`; `timeout` in seconds bounds connecting and each answer."""
+    pool = {
+        "socket_connect_timeout": timeout,
+        "socket_timeout": timeout,
+        # redis-py retries ten times by default: with it a timeout of 50 ms costs 3.6 s.
+        "retry": Retry(NoBackoff(), 0),
+        "max_connections": 256,
+    }
+    return {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": url,
+        "KEY_PREFIX": "socialapp",
+        "OPTIONS": {"CLIENT_CLASS": "django_redis.client.DefaultClient", "CONNECTION_POOL_KWARGS": pool, **options},
+    }
+
+
+CACHES = {
+    # STATE_URL: sessions, limits and locks. Django's own cache API writes here.
+    "default": valkey(env.str("STATE_URL"), timeout=0.5),
+    # CACHE_URL: the read cache. A read may lose at most this long to a cache that does not answer.
+    "read_cache": valkey(env.str("CACHE_URL"), timeout=0.05),
+    # LOG_URL: the command log. An fsync of a busy disk may take a while; a write would rather wait than fail.
+    "command_log": valkey(env.str("LOG_URL"), timeout=2),
+}
+
+SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+SESSION_CACHE_ALIAS = "default"

@@ -1,0 +1,48 @@
+"""One alias for the primary and one per replica, with the credentials that this process's role may use."""
+
+from config.settings.env import ROLE, env
+
+WEB = ROLE in ("read", "write", "realtime")
+
+# The read role never learns the password of a user that can write.
+PRIMARY_URL = "DATABASE_URL" if ROLE in ("write", "worker") else "DATABASE_READ_URL"
+
+# Milliseconds. A request may not hold a connection longer than a client waits; a drain is bounded by its own
+# transaction_timeout, so a worker's limit only catches what has run away.
+STATEMENT_TIMEOUT = 5_000 if WEB else 60_000
+LOCK_TIMEOUT = 2_000
+
+
+def connection(url: str) -> dict:
+    """Django's settings of one Postgres server, with timeouts on everything that leaves the process."""
+    parsed = environ_url(url)
+    options = {
+        **parsed.get("OPTIONS", {}),
+        "connect_timeout": 2,
+        "application_name": f"socialapp-{ROLE}",
+        "options": f"-c statement_timeout={STATEMENT_TIMEOUT} -c lock_timeout={LOCK_TIMEOUT}"
+        " -c idle_in_transaction_session_timeout=15000",
+    }
+    if WEB:
+        # Made at the first query, so after gunicorn's fork; shared by all threads or greenlets of a server.
+        options["pool"] = {"min_size": 0, "max_size": 16, "timeout": 2, "max_idle": 60}
+    return {**parsed, "OPTIONS": options, "CONN_MAX_AGE": 0 if WEB else None, "CONN_HEALTH_CHECKS": not WEB}
+
+
+def environ_url(url: str) -> dict:
+    """Parse postgres://user:password@host/name?host=/socket/folder."""
+    parsed = env.db_url_config(url)
+    options = parsed.get("OPTIONS", {})
+    if "host" in options:
+        parsed["HOST"] = options.pop("host")
+    if "port" in options:
+        parsed["PORT"] = options.pop("port")
+    return parsed
+
+
+REPLICA_URLS = env.list("REPLICA_URLS", default=[])
+
+DATABASES = {"default": connection(env.str(PRIMARY_URL))}
+DATABASES |= {f"replica{number}": connection(url) for number, url in enumerate(REPLICA_URLS, start=1)}
+
+DATABASE_ROUTERS = ["config.routers.ReadWriteRouter"]

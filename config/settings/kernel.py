@@ -1,0 +1,14 @@
+"""What an operator may tune of the kernel; times in seconds."""
+
+from config.settings.env import env
+
+# How long a read waits for a write that its token says is pending; `Prefer: wait=N` asks for another time.
+CONSISTENCY_WAIT = env.float("CONSISTENCY_WAIT", default=1.0)
+
+# A replica further behind than this serves nobody.
+REPLICA_MAX_LAG = env.float("REPLICA_MAX_LAG", default=10.0)
+
+# How long a command's outcome stays in the log's memory; afterwards its row in Postgres answers.
+COMMAND_RESULT_TTL = env.int("COMMAND_RESULT_TTL", default=600)
+
+IDEMPOTENCY_TTL = env.int("IDEMPOTENCY_TTL", default=24 * 3600)

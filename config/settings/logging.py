@@ -1,0 +1,18 @@
+"""Everything goes to standard error, one line each; the process manager keeps the files."""
+
+from config.settings.env import ROLE, env
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": f"%(asctime)s %(levelname)s {ROLE} %(process)d %(name)s: %(message)s"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        # A 4xx is the client's affair and stands in the gateway's access log already.
+        "django.request": {"level": "ERROR"},
+        "django.security.DisallowedHost": {"level": "ERROR"},
+    },
+}

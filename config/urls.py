@@ -1,0 +1,33 @@
+"""The one route table. Every pool knows every route; the gateway sends each method to its pool."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from socialapp.accounts.api.read import ReadKeys
+from socialapp.cqrs.http.commands import CommandStatus
+from socialapp.ops import health
+from socialapp.ops.root import ApiRoot
+
+api = [
+    path("", ApiRoot.as_view(), name="api-root"),
+    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("commands/<uuid:command_id>", CommandStatus.as_view(), name="command"),
+    path("", include("socialapp.accounts.api.urls")),
+    path("", include("posts.api.urls")),
+]
+
+urlpatterns = [
+    path("api/v1/", include(api)),
+    path("admin/", admin.site.urls),
+    path("auth/", include("rest_framework.urls")),
+    path(".well-known/jwks.json", ReadKeys.as_view(), name="jwks"),
+    path("health", health.live, name="health"),
+    path("health/ready", health.ready, name="ready"),
+]
+
+handler400 = "socialapp.cqrs.http.problems.bad_request"
+handler403 = "socialapp.cqrs.http.problems.forbidden"
+handler404 = "socialapp.cqrs.http.problems.not_found"
+handler500 = "socialapp.cqrs.http.problems.server_error"

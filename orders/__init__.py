@@ -1,0 +1,1 @@
+"""The shop: the consistent half. A write is one transaction, and it fails closed."""

@@ -1,0 +1,56 @@
+"""The rows that handlers lock and write. Always in id order, so that two batches cannot deadlock."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.db import connections
+
+from posts.models import Post
+from socialapp.accounts.models import User
+from socialapp.cqrs.commands import Envelope
+from socialapp.cqrs.effects import Effects
+from socialapp.cqrs.problems import Gone, NotFound
+
+
+def lock_posts(post_ids: Iterable[UUID]) -> dict[UUID, Post]:
+    """Posts by id, locked until the transaction ends; deleted ones too."""
+    rows = Post.objects.select_for_update(no_key=True).filter(pk__in=set(post_ids)).order_by("pk")
+    return {post.pk: post for post in rows}
+
+
+def living(posts: dict[UUID, Post], post_id: UUID, envelope: Envelope, effects: Effects) -> Post | None:
+    """The post, or None after rejecting the command because the post is not there (any more)."""
+    post = posts.get(post_id)
+    if post is None:
+        effects.reject(envelope, NotFound("There is no such post."))
+        return None
+    if post.deleted_at:
+        effects.reject(envelope, Gone("This post was deleted."))
+        return None
+    return post
+
+
+def usernames(user_ids: Iterable[UUID]) -> dict[UUID, str]:
+    return dict(User.objects.filter(pk__in=set(user_ids)).values_list("pk", "username"))
+
+
+def write_counts(posts: Iterable[Post]) -> None:
+    """Write back the counts and sequences of locked posts, one UPDATE for all of them."""
+    posts = list(posts)
+    if not posts:
+        return
+    columns = [
+        [post.pk for post in posts],
+        [post.like_count for post in posts],
+        [post.comment_count for post in posts],
+        [post.sequence for post in posts],
+    ]
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE posts_post SET like_count = new.likes, comment_count = new.comments, sequence = new.sequence
+            FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::bigint[]) AS new (id, likes, comments, sequence)
+            WHERE posts_post.id = new.id
+            """,
+            columns,
+        )

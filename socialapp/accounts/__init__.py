@@ -1,0 +1,1 @@
+"""People: users, profiles, and how they get their tokens."""

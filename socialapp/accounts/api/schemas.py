@@ -1,0 +1,66 @@
+"""Request and answer bodies of accounts."""
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError as PasswordRefused
+from rest_framework import serializers
+
+from socialapp.accounts.models import USERNAME
+from socialapp.cqrs.http.schemas import Schema
+
+LONGEST_PASSWORD = 256
+
+
+class Registration(Schema):
+    username = serializers.RegexField(
+        rf"^{USERNAME}\Z", error_messages={"invalid": "3 to 30 letters, digits or underscores."}
+    )
+    password = serializers.CharField(
+        max_length=LONGEST_PASSWORD, trim_whitespace=False, write_only=True, style={"input_type": "password"}
+    )
+    email = serializers.EmailField(required=False, max_length=254, default="", allow_blank=True)
+    name = serializers.CharField(required=False, max_length=100, default="", allow_blank=True)
+
+    def validate_password(self, password: str) -> str:
+        try:
+            validate_password(password)
+        except PasswordRefused as error:
+            raise serializers.ValidationError(error.messages, code="weak_password") from error
+        return password
+
+
+class Credentials(Schema):
+    username = serializers.CharField(max_length=30)
+    password = serializers.CharField(
+        max_length=LONGEST_PASSWORD, trim_whitespace=False, write_only=True, style={"input_type": "password"}
+    )
+
+
+class Refresh(Schema):
+    refresh = serializers.CharField(max_length=100)
+
+
+class Profile(Schema):
+    name = serializers.CharField(required=False, max_length=100, allow_blank=True)
+    bio = serializers.CharField(required=False, max_length=500, allow_blank=True)
+
+
+class TokenPair(serializers.Serializer):
+    access = serializers.CharField()
+    refresh = serializers.CharField()
+    expires_in = serializers.IntegerField(help_text="Seconds until the access token expires.")
+
+
+class UserAnswer(serializers.Serializer):
+    id = serializers.UUIDField()
+    username = serializers.CharField()
+    name = serializers.CharField()
+    bio = serializers.CharField()
+    avatar_url = serializers.URLField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    follower_count = serializers.IntegerField()
+    following_count = serializers.IntegerField()
+    post_count = serializers.IntegerField()
+
+
+class OwnUserAnswer(UserAnswer):
+    email = serializers.EmailField()

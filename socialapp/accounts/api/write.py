@@ -1,0 +1,122 @@
+"""Writes of accounts: registration and tokens at once, the profile through the log."""
+
+from uuid import NAMESPACE_URL, uuid5
+
+from django.contrib.auth import authenticate
+from django.contrib.auth.hashers import make_password
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.generics import GenericAPIView
+from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.response import Response
+
+from socialapp.accounts import fragments, refresh
+from socialapp.accounts.api import schemas
+from socialapp.accounts.api.read import own_document
+from socialapp.accounts.commands import EditProfile, RegisterUser
+from socialapp.accounts.models import User
+from socialapp.cqrs.execute import execute
+from socialapp.cqrs.http import resources
+from socialapp.cqrs.http.freshness import remember
+from socialapp.cqrs.http.resources import Resource
+from socialapp.cqrs.http.schemas import AcceptedAnswer
+from socialapp.cqrs.http.writes import CommandView, idempotency_key, presented_token
+from socialapp.cqrs.routing import Requirement, requiring
+from socialapp.cqrs.submit import fingerprint_of
+from socialapp.identity.signing import ACCESS_LIFETIME, sign_access
+
+ME = resources.declare(Resource("user", route="me", entities=None, by_id=False))
+
+
+class Register(CommandView):
+    serializer_class = schemas.Registration
+    permission_classes = [AllowAny]
+
+    @extend_schema(request=schemas.Registration, responses={201: schemas.UserAnswer})
+    def post(self, request):
+        body = self.validated(schemas.Registration)
+        username, email, name = body["username"], body["email"], body["name"]
+        executed = execute(
+            RegisterUser(username, make_password(body["password"]), email, name),
+            # Nobody is logged in yet: the scope of the idempotency key is the name that is asked for.
+            actor_id=uuid5(NAMESPACE_URL, f"registration:{username.lower()}"),
+            idempotency_key=idempotency_key(request),
+            # Without the password: a fast hash of it must not be kept.
+            fingerprint=fingerprint_of(username, email, name),
+            token=presented_token(request),
+        )
+        with requiring(Requirement(executed.token, skip_cache=bool(executed.token.pending))):
+            fragment = fragments.users.get(username.lower())
+        location = request.build_absolute_uri(f"/api/v1/users/{username}")
+        response = Response(fragment.body, status=status.HTTP_201_CREATED, headers={"Location": location})
+        remember(request, response, executed.token)
+        if executed.replayed:
+            response["Idempotent-Replayed"] = "true"
+        return response
+
+
+class WrongCredentials(AuthenticationFailed):
+    default_detail = "There is no active account with this name and password."
+    default_code = "wrong_credentials"
+
+
+class TokenView(GenericAPIView):
+    """Base of the views that hand out tokens; their answers are kept by nobody."""
+
+    permission_classes = [AllowAny]
+
+    def validated(self) -> dict:
+        checked = self.get_serializer(data=self.request.data)
+        checked.is_valid(raise_exception=True)
+        return checked.validated_data
+
+    def token_pair(self, user: User, refresh_token: str) -> Response:
+        access = sign_access(user_id=user.pk, username=user.username, is_staff=user.is_staff)
+        body = {"access": access, "refresh": refresh_token, "expires_in": ACCESS_LIFETIME}
+        return Response(body, headers={"Cache-Control": "no-store"})
+
+
+class ObtainToken(TokenView):
+    serializer_class = schemas.Credentials
+
+    @extend_schema(request=schemas.Credentials, responses=schemas.TokenPair)
+    def post(self, request):
+        user = authenticate(request, **self.validated())
+        if user is None:
+            raise WrongCredentials()
+        return self.token_pair(user, refresh.issue(user))
+
+
+class RefreshToken(TokenView):
+    serializer_class = schemas.Refresh
+
+    @extend_schema(request=schemas.Refresh, responses=schemas.TokenPair)
+    def post(self, request):
+        try:
+            user, following = refresh.rotate(self.validated()["refresh"])
+        except refresh.InvalidRefreshToken as error:
+            raise AuthenticationFailed("Log in again.", code="invalid_refresh_token") from error
+        return self.token_pair(user, following)
+
+
+class LogOut(TokenView):
+    serializer_class = schemas.Refresh
+
+    @extend_schema(request=schemas.Refresh, responses={204: None})
+    def post(self, request):
+        refresh.revoke(self.validated()["refresh"])
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class EditMe(CommandView):
+    serializer_class = schemas.Profile
+    permission_classes = [IsAuthenticated]
+
+    @extend_schema(request=schemas.Profile, responses={200: schemas.OwnUserAnswer, 202: AcceptedAnswer})
+    def patch(self, request):
+        body = self.validated(schemas.Profile)
+        return self.submit(EditProfile(**body), ME, request.user.pk, success=status.HTTP_200_OK)
+
+    def _resource(self, resource_id, resource, success):
+        return Response(own_document(resource_id), status=success)

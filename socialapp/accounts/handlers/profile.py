@@ -1,0 +1,46 @@
+"""Changes to a user's own row. Rows are locked in id order, so that two batches cannot deadlock."""
+
+from collections.abc import Callable
+
+from socialapp.accounts.commands import EditProfile, SetAccess
+from socialapp.accounts.events import AccessSet, ProfileEdited
+from socialapp.accounts.models import User
+from socialapp.cqrs.commands import Envelope, handles
+from socialapp.cqrs.effects import Effects
+from socialapp.cqrs.problems import NotFound
+
+
+@handles(EditProfile)
+def edit_profile(envelopes: list[Envelope], effects: Effects) -> None:
+    _change(envelopes, effects, ["name", "bio"], _edited)
+
+
+@handles(SetAccess)
+def set_access(envelopes: list[Envelope], effects: Effects) -> None:
+    _change(envelopes, effects, ["is_active", "is_staff"], _access_set)
+
+
+def _edited(user: User, command: EditProfile) -> ProfileEdited:
+    user.name = user.name if command.name is None else command.name
+    user.bio = user.bio if command.bio is None else command.bio
+    return ProfileEdited(user.username, user.name, user.bio)
+
+
+def _access_set(user: User, command: SetAccess) -> AccessSet:
+    user.is_active, user.is_staff = command.is_active, command.is_staff
+    return AccessSet(user.username, user.is_active, user.is_staff)
+
+
+def _change(envelopes: list[Envelope], effects: Effects, fields: list[str], change: Callable) -> None:
+    """Lock the users, apply `change` in the order of the commands, write each row once."""
+    wanted = {envelope.resource_id for envelope in envelopes}
+    users = {user.pk: user for user in User.objects.select_for_update().filter(pk__in=wanted).order_by("pk")}
+    for envelope in envelopes:
+        user = users.get(envelope.resource_id)
+        if user is None:
+            effects.reject(envelope, NotFound("There is no such user."))
+            continue
+        event = change(user, envelope.command)
+        user.sequence += 1
+        effects.emit(envelope, event, aggregate_id=user.pk, aggregate_version=user.sequence)
+    User.objects.bulk_update(users.values(), [*fields, "sequence"], batch_size=500)

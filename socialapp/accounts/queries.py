@@ -1,0 +1,35 @@
+"""Plain rows of users, from the database that the caller names."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from socialapp.accounts.models import User
+
+PUBLIC = (
+    "id",
+    "username",
+    "name",
+    "bio",
+    "date_joined",
+    "follower_count",
+    "following_count",
+    "post_count",
+    "is_active",
+)
+
+
+def get_users_by_name(usernames: Sequence[str], using: str) -> list[dict]:
+    """Public columns of users; names compare without regard to case."""
+    rows = User.objects.using(using).extra(where=["lower(username) = ANY(%s)"], params=[list(usernames)])
+    return list(rows.values(*PUBLIC))
+
+
+def get_own(user_id: UUID, using: str) -> dict | None:
+    """All that a user may see of their own row."""
+    return User.objects.using(using).filter(pk=user_id).values(*PUBLIC, "email").first()
+
+
+def get_user_id(username: str, using: str) -> UUID | None:
+    """The id of an active user, by lower-case name."""
+    users = User.objects.using(using).extra(where=["lower(username) = %s"], params=[username])
+    return users.filter(is_active=True).values_list("pk", flat=True).first()

@@ -1,0 +1,1 @@
+"""The kernel: commands in, events out, reads that never go backwards. It knows nothing of any domain."""

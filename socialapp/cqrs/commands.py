@@ -1,0 +1,165 @@
+"""The registry of commands: frozen dataclasses of primitives, each with exactly one handler.
+
+Domains declare commands in `commands.py` with `@command` and handlers in `handlers/` with `@handles`.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, get_type_hints
+from uuid import UUID
+
+import orjson
+
+PRIMITIVES = (str, int, bool, str | None, int | None, tuple[str, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class CommandType:
+    """What the kernel knows of a command class.
+
+    resource: the kind of thing that it changes, for the answer's `resource.type`.
+    aggregate: the field whose id decides the order of commands; without one it is the resource itself.
+    commutes: whether it may change places with the other commuting commands on its aggregate.
+    """
+
+    cls: type
+    name: str
+    version: int
+    resource: str
+    aggregate: str | None
+    commutes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A command as accepted: who asked for what, when, and the ids that were given to it.
+
+    stamp: microseconds since the epoch, strictly rising within a partition (see log.py).
+    """
+
+    id: UUID
+    command: Any
+    actor_id: UUID | None
+    resource_id: UUID
+    stamp: int = 0
+    idempotency_key: str | None = None
+    fingerprint: str | None = None
+
+    @property
+    def type(self) -> CommandType:
+        return type_of(self.command)
+
+    @property
+    def accepted_at(self) -> datetime:
+        return datetime.fromtimestamp(self.stamp / 1_000_000, UTC)
+
+    @property
+    def touches(self) -> set[str]:
+        """Ids whose commands must keep their order with this one."""
+        aggregate = self.type.aggregate
+        touched = {str(self.resource_id)}
+        return touched | {getattr(self.command, aggregate)} if aggregate else touched
+
+    def encode(self) -> bytes:
+        """JSON for the log; the stamp is not in it, because the log assigns it."""
+        document = {
+            "id": self.id,
+            "type": self.type.name,
+            "version": self.type.version,
+            "actor": self.actor_id,
+            "resource": self.resource_id,
+            "key": self.idempotency_key,
+            "fingerprint": self.fingerprint,
+            "payload": asdict(self.command),
+        }
+        return orjson.dumps(document)
+
+    @classmethod
+    def decode(cls, body: bytes, stamp: int) -> "Envelope":
+        """Raises UnknownCommand when this process does not know the type and version (a rolling deploy)."""
+        document = orjson.loads(body)
+        known = find(document["type"], document["version"])
+        payload = {name: tuple(v) if isinstance(v, list) else v for name, v in document["payload"].items()}
+        return cls(
+            id=UUID(document["id"]),
+            command=known.cls(**payload),
+            actor_id=UUID(document["actor"]) if document["actor"] else None,
+            resource_id=UUID(document["resource"]),
+            stamp=stamp,
+            idempotency_key=document["key"],
+            fingerprint=document["fingerprint"],
+        )
+
+
+class UnknownCommand(LookupError):
+    """A command type or version that this process has not been deployed with yet."""
+
+
+class DuplicateRegistration(RuntimeError):
+    """Two commands of one name and version, or two handlers for one command."""
+
+
+_types: dict[tuple[str, int], CommandType] = {}
+_by_class: dict[type, CommandType] = {}
+_handlers: dict[type, Callable] = {}
+
+
+def command(resource: str, *, version: int = 1, aggregate: str | None = None, commutes: bool = False):
+    """Declare a command class; it becomes a frozen dataclass."""
+
+    def declare(cls: type) -> type:
+        cls = dataclass(frozen=True, slots=True)(cls)
+        _require_primitives(cls)
+        declared = CommandType(cls, cls.__name__, version, resource, aggregate, commutes)
+        if (declared.name, version) in _types:
+            raise DuplicateRegistration(f"{declared.name} version {version} is declared twice")
+        _types[declared.name, version] = _by_class[cls] = declared
+        return cls
+
+    return declare
+
+
+def handles(cls: type):
+    """Declare the one handler of a command class: handler(envelopes, effects) applies a batch of that type."""
+
+    def declare(handler: Callable) -> Callable:
+        if cls in _handlers:
+            raise DuplicateRegistration(f"{cls.__name__} has two handlers")
+        _handlers[cls] = handler
+        return handler
+
+    return declare
+
+
+def type_of(command: object) -> CommandType:
+    return _by_class[type(command)]
+
+
+def all_types() -> list[CommandType]:
+    return list(_types.values())
+
+
+def handler_of(cls: type) -> Callable:
+    return _handlers[cls]
+
+
+def find(name: str, version: int) -> CommandType:
+    try:
+        return _types[name, version]
+    except KeyError:
+        raise UnknownCommand(f"{name} version {version}") from None
+
+
+def check_handlers() -> None:
+    """Refuse to start with a command that nobody handles."""
+    unhandled = [declared.name for declared in _types.values() if declared.cls not in _handlers]
+    if unhandled:
+        raise RuntimeError(f"commands without a handler: {', '.join(unhandled)}")
+
+
+def _require_primitives(cls: type) -> None:
+    hints = get_type_hints(cls)
+    wrong = [field.name for field in fields(cls) if hints[field.name] not in PRIMITIVES]
+    if wrong:
+        raise TypeError(f"{cls.__name__}: {', '.join(wrong)} must be one of str, int, bool, tuple[str, ...]")

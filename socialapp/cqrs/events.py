@@ -1,0 +1,129 @@
+"""Events: facts in the past tense, written in the transaction that caused them, and what each makes stale.
+
+Domains declare them in `events.py`; handlers emit them; consumers.py reads them in order.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+from django.db import connections
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    cls: type
+    name: str
+    version: int
+    aggregate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event with its place in the history of its aggregate. xid and position are the read cursor (bigint)."""
+
+    event: object
+    aggregate_id: UUID
+    aggregate_version: int
+    time: datetime
+    command_id: UUID
+    xid: int = 0
+    position: int = 0
+
+
+_types: dict[tuple[str, int], EventType] = {}
+_by_class: dict[type, EventType] = {}
+_stale: dict[type, list[Callable]] = {}
+
+
+def event(aggregate: str, *, version: int = 1):
+    """Declare an event class of `aggregate`; it becomes a frozen dataclass of primitives."""
+
+    def declare(cls: type) -> type:
+        cls = dataclass(frozen=True, slots=True)(cls)
+        declared = EventType(cls, cls.__name__, version, aggregate)
+        if (declared.name, version) in _types:
+            raise RuntimeError(f"{declared.name} version {version} is declared twice")
+        _types[declared.name, version] = _by_class[cls] = declared
+        return cls
+
+    return declare
+
+
+def makes_stale(*classes: type):
+    """Declare a function event -> iterable of cache keys; the worker and the cache consumer drop these."""
+
+    def declare(keys_of: Callable) -> Callable:
+        for cls in classes:
+            _stale.setdefault(cls, []).append(keys_of)
+        return keys_of
+
+    return declare
+
+
+def stale_keys(events: Iterable[object]) -> set[str]:
+    return {key for event in events for keys_of in _stale.get(type(event), ()) for key in keys_of(event)}
+
+
+def all_types() -> list[EventType]:
+    return list(_types.values())
+
+
+def record(events: list[Recorded]) -> None:
+    """Append to the event table, inside the caller's transaction."""
+    if not events:
+        return
+    types = [_by_class[type(recorded.event)] for recorded in events]
+    columns = [
+        [declared.name for declared in types],
+        [declared.version for declared in types],
+        [declared.aggregate for declared in types],
+        [recorded.aggregate_id for recorded in events],
+        [recorded.aggregate_version for recorded in events],
+        [orjson.dumps(asdict(recorded.event)).decode() for recorded in events],
+        [recorded.time for recorded in events],
+        [recorded.command_id for recorded in events],
+    ]
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO cqrs_event
+                (type, version, aggregate, aggregate_id, aggregate_version, payload, time, command_id)
+            SELECT * FROM unnest(%s::text[], %s::int[], %s::text[], %s::uuid[], %s::bigint[], %s::jsonb[],
+                                 %s::timestamptz[], %s::uuid[])
+            """,
+            columns,
+        )
+
+
+COLUMNS = "xid::text::bigint, position, type, version, aggregate_id, aggregate_version, payload::text, time, command_id"
+
+
+def read(where: str, parameters: list, *, limit: int = 500) -> list[Recorded]:
+    """Events from the primary that match `where`, in the order of (xid, position), at most `limit`.
+
+    Ends before the first event that this process does not know yet: a newer process will read on from there.
+    """
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            f"SELECT {COLUMNS} FROM cqrs_event WHERE {where} ORDER BY xid, position LIMIT %s", [*parameters, limit]
+        )
+        rows = cursor.fetchall()
+    found = []
+    for row in rows:
+        if (row[2], row[3]) not in _types:
+            logger.warning("event %d, %s version %d, waits for a newer process", row[1], row[2], row[3])
+            break
+        found.append(_restore(*row))
+    return found
+
+
+def _restore(xid, position, name, version, aggregate_id, aggregate_version, payload, time, command_id) -> Recorded:
+    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in orjson.loads(payload).items()}
+    event = _types[name, version].cls(**fields)
+    return Recorded(event, aggregate_id, aggregate_version, time, command_id, xid, position)

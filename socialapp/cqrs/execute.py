@@ -1,0 +1,84 @@
+"""The synchronous way in: one command, one transaction on the primary, the outcome in the answer.
+
+Registration and everything of orders go this way. Handlers, results, events and tokens are those of `submit`.
+"""
+
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connections, transaction
+
+from socialapp.cqrs import effects, roles, settle
+from socialapp.cqrs.commands import Envelope
+from socialapp.cqrs.consistency import Token
+from socialapp.cqrs.ids import new_id, partition_of
+from socialapp.cqrs.models import CommandResult
+from socialapp.cqrs.problems import IdempotencyKeyReused, Problem, Unavailable
+from socialapp.cqrs.routing import DOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """A command that has been applied, and the token that shows its effect."""
+
+    command_id: UUID
+    resource_id: UUID
+    token: Token
+    replayed: bool = False
+
+
+def execute(
+    command: object,
+    *,
+    actor_id: UUID | None,
+    resource_id: UUID | None = None,
+    idempotency_key: str | None = None,
+    fingerprint: str | None = None,
+    token: Token | None = None,
+) -> Executed:
+    """Apply `command` now. Raises the Problem with which it is rejected, or Unavailable; then nothing changed."""
+    roles.require_write(type(command).__name__)
+    resource_id = resource_id or new_id()
+    stamp = max(time.time_ns() // 1000, token.stamp + 1 if token else 0)
+    command_id = new_id(partition_of(resource_id))
+    envelope = Envelope(command_id, command, actor_id, resource_id, stamp, idempotency_key, fingerprint)
+    try:
+        found = _perform(envelope)
+    except DOWN as error:
+        connections["default"].close()
+        raise Unavailable("The primary database cannot be reached; nothing was changed.") from error
+    if found is None:
+        return _replay(envelope, token)
+    if envelope.id in found.problems:
+        raise found.problems[envelope.id]
+    return Executed(command_id, resource_id, _token_after(envelope, found, token))
+
+
+def _perform(envelope: Envelope) -> effects.Effects | None:
+    """None when the idempotency key has been used. A rejection is remembered, its effects are not."""
+    with transaction.atomic(durable=True):
+        if not effects.claim_results([envelope]):
+            return None
+        return effects.perform([envelope])
+
+
+def _token_after(envelope: Envelope, found: effects.Effects, token: Token | None) -> Token:
+    settled = settle.settle([recorded.event for recorded in found.events])
+    seen = (token or Token()).merged(Token(settled.timeline, settled.position, envelope.stamp))
+    if settled.confirmed:
+        return seen
+    return seen.awaiting(partition_of(envelope.id), envelope.id, envelope.stamp)
+
+
+def _replay(envelope: Envelope, token: Token | None) -> Executed:
+    first = CommandResult.objects.using("default").get(
+        actor_id=envelope.actor_id, idempotency_key=envelope.idempotency_key
+    )
+    if first.fingerprint != envelope.fingerprint:
+        raise IdempotencyKeyReused("An Idempotency-Key stands for one request; use a new one for another.")
+    if first.problem:
+        raise Problem.from_document(first.problem)
+    settled = settle.settle([])
+    seen = (token or Token()).merged(Token(settled.timeline, settled.position))
+    return Executed(first.pk, first.resource_id, seen, replayed=True)

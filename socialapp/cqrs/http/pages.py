@@ -1,0 +1,36 @@
+"""Keyset pages: `limit` and an opaque `cursor` in, the URL of the next page out."""
+
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import orjson
+from django.http import HttpRequest
+
+from socialapp.cqrs.cursors import invalid_parameter
+
+DEFAULT_LIMIT = 20
+LARGEST_LIMIT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    limit: int
+    cursor: str | None
+
+    def url_of_next(self, request: HttpRequest, cursor: str | None) -> bytes:
+        """JSON: the URL of the next page, or null."""
+        if cursor is None:
+            return b"null"
+        parameters = {"limit": self.limit} if self.limit != DEFAULT_LIMIT else {}
+        query = urlencode(parameters | {"cursor": cursor})
+        return orjson.dumps(request.build_absolute_uri(f"{request.path}?{query}"))
+
+
+def page_request(request: HttpRequest) -> PageRequest:
+    """Raises Problem for a limit that is no number from 1 to 100. The list itself checks its cursor."""
+    if not request.META["QUERY_STRING"]:
+        return PageRequest(DEFAULT_LIMIT, None)
+    limit = request.GET.get("limit", str(DEFAULT_LIMIT))
+    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= LARGEST_LIMIT):
+        raise invalid_parameter("limit", f"A whole number from 1 to {LARGEST_LIMIT}.")
+    return PageRequest(int(limit), request.GET.get("cursor") or None)

@@ -1,0 +1,110 @@
+"""Every error becomes an RFC 9457 problem document: Problems, DRF's exceptions, Django's error pages."""
+
+import logging
+
+import orjson
+from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from socialapp.cqrs import valkey
+from socialapp.cqrs.failures import is_infrastructure
+from socialapp.cqrs.problems import NotFound, Problem, TooLarge, Unavailable
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def to_http(problem: Problem) -> HttpResponse:
+    """The document as a plain Django response, for answers that DRF does not make."""
+    response = HttpResponse(orjson.dumps(problem.document()), status=problem.status, content_type=MEDIA_TYPE)
+    for name, value in problem.headers.items():
+        response[name] = value
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def problem_response(error: Exception, context: dict) -> Response | None:
+    """DRF's EXCEPTION_HANDLER. None for what nobody expected: that is a 500 with a traceback in the log."""
+    problem = to_problem(error)
+    if problem is None:
+        return None
+    headers = problem.headers | {"Cache-Control": "no-store"}
+    return Response(problem.document(), status=problem.status, headers=headers, content_type=MEDIA_TYPE)
+
+
+def to_problem(error: Exception) -> Problem | None:
+    match error:
+        case Problem():
+            return error
+        case exceptions.ValidationError():
+            return _validation(error)
+        case exceptions.APIException():
+            return _from_drf(error)
+        case Http404():
+            return NotFound()
+        case RequestDataTooBig():
+            return TooLarge()
+        case OperationalError() | InterfaceError() if is_infrastructure(error):
+            logger.error("a database did not answer: %s", error)
+            return Unavailable("A database did not answer in time.")
+        case _ if isinstance(error, valkey.UNREACHABLE):
+            logger.error("a Valkey did not answer: %s", error)
+            return Unavailable("A store did not answer in time.")
+    return None
+
+
+def _from_drf(error: exceptions.APIException) -> Problem:
+    headers = {}
+    if getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = error.auth_header
+    if getattr(error, "wait", None):
+        headers["Retry-After"] = f"{int(error.wait) + 1}"
+    code = error.get_codes()
+    code = code if isinstance(code, str) else error.default_code
+    detail = error.detail if isinstance(error.detail, str) else error.default_detail
+    title = str(error.default_detail).rstrip(".")
+    return Problem(str(detail), status=error.status_code, code=code, title=title, headers=headers)
+
+
+def _validation(error: exceptions.ValidationError) -> Problem:
+    errors = list(_flatten("", error.get_full_details()))
+    detail = "; ".join(f"{e['field']}: {e['message']}" if e["field"] else e["message"] for e in errors[:3])
+    return Problem(detail, status=400, code="validation_error", title="The request is not valid", errors=errors)
+
+
+def _flatten(field: str, details: object):
+    """DRF's nested details as {"field": "items.0.quantity", "code", "message"}."""
+    if isinstance(details, dict) and set(details) == {"message", "code"}:
+        yield {"field": field, "code": details["code"], "message": str(details["message"])}
+    elif isinstance(details, dict):
+        for name, inner in details.items():
+            name = "" if name == "non_field_errors" else str(name)
+            yield from _flatten(f"{field}.{name}".strip("."), inner)
+    elif isinstance(details, list):
+        for index, inner in enumerate(details):
+            nested = isinstance(inner, dict) and "message" not in inner
+            yield from _flatten(f"{field}.{index}" if nested else field, inner)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return to_http(to_problem(exception) or Problem())
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return to_http(Problem(status=403, code="forbidden", title="Forbidden"))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return to_http(NotFound("Nothing lives at this address."))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return to_http(Problem("The error was logged.", status=500, code="internal", title="Internal error"))
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return to_http(Problem(reason, status=403, code="csrf_failed", title="The form's CSRF token does not match"))

@@ -1,0 +1,125 @@
+"""Read views: public bodies straight from fragments, with ETags; DRF only where a page or a form is wanted.
+
+The hit path is one Valkey round trip: no parsing, no serializer, no ORM, and none of DRF's dispatch.
+"""
+
+from collections.abc import Callable
+from hashlib import blake2b
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.http import parse_etags
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from rest_framework import serializers
+from rest_framework.generics import GenericAPIView
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+
+from socialapp.cqrs.fragments import Entities, Fragment, Lists
+from socialapp.cqrs.http.pages import DEFAULT_LIMIT, LARGEST_LIMIT, page_request
+from socialapp.cqrs.http.problems import to_http, to_problem
+
+JSON = "application/json"
+# Browsers and clients ask again each time (a 304 is cheap); the gateway answers for one second without asking.
+PUBLIC = "public, no-cache"
+GATEWAY_SECONDS = "1"
+# The gateway may serve an old answer one second more while it fetches a new one, and 60 s when it cannot.
+SURROGATE = "stale-while-revalidate=1, stale-if-error=60"
+
+
+class PublicRead(GenericAPIView):
+    """GET of something whose body is the same for every reader. Subclasses say which fragment it is."""
+
+    def fragment(self, request: HttpRequest, **kwargs) -> Fragment:
+        raise NotImplementedError
+
+    def dispatch(self, request, *args, **kwargs):
+        if request.method in ("GET", "HEAD") and _wants_plain_json(request):
+            return self.answer_plainly(request, **kwargs)
+        return super().dispatch(request, *args, **kwargs)
+
+    def answer_plainly(self, request: HttpRequest, **kwargs) -> HttpResponse:
+        """Without DRF's dispatch, which costs more than all the rest of a hit."""
+        try:
+            if "HTTP_AUTHORIZATION" in request.META:
+                api_settings.DEFAULT_AUTHENTICATION_CLASSES[0]().authenticate(request)
+            fragment = self.fragment(request, **kwargs)
+        except Exception as error:
+            problem = to_problem(error)
+            if problem is None:
+                raise
+            return to_http(problem)
+        etag = fragment.etag.decode()
+        if _not_modified(request, etag):
+            response = HttpResponse(status=304)
+        else:
+            response = HttpResponse(fragment.body, content_type=JSON)
+        return _with_caching(response, etag)
+
+    def get(self, request, **kwargs):
+        """For pages and forms: DRF negotiates, authenticates and renders."""
+        fragment = self.fragment(request, **kwargs)
+        return _with_caching(Response(fragment.body), fragment.etag.decode(), private=True)
+
+
+class EntityRead(PublicRead):
+    """One entity; the URL's last argument is its identifier."""
+
+    entities: Entities
+
+    def fragment(self, request, **kwargs):
+        (identifier,) = kwargs.values()
+        return self.entities.get(identifier)
+
+
+class ListRead(PublicRead):
+    """A page of entities, newest first: {"results": [...], "next": url or null}."""
+
+    lists: Lists
+    entities: Entities
+
+    def identifier(self, **kwargs) -> str:
+        """Which list; raises NotFound when what it belongs to does not exist."""
+        raise NotImplementedError
+
+    def fragment(self, request, **kwargs):
+        asked = page_request(request)
+        page = self.lists.get(self.identifier(**kwargs), limit=asked.limit, cursor=asked.cursor)
+        elements = self.entities.get_existing(page.identifiers)
+        following = asked.url_of_next(request, page.cursor)
+        body = b'{"results":[%s],"next":%s}' % (b",".join(e.body for e in elements), following)
+        names = b"".join(e.etag for e in elements) + following
+        return Fragment(b'"%s"' % blake2b(names, digest_size=8).hexdigest().encode(), body)
+
+
+def _wants_plain_json(request: HttpRequest) -> bool:
+    accept = request.META.get("HTTP_ACCEPT", "*/*")
+    return (accept in ("*/*", JSON) or accept.startswith(JSON)) and "format=" not in request.META["QUERY_STRING"]
+
+
+def _not_modified(request: HttpRequest, etag: str) -> bool:
+    known = request.META.get("HTTP_IF_NONE_MATCH")
+    return known is not None and any(tag.removeprefix("W/") in (etag, "*") for tag in parse_etags(known))
+
+
+def _with_caching(response: HttpResponse, etag: str, *, private: bool = False) -> HttpResponse:
+    response["ETag"] = etag
+    response["Vary"] = "Accept"
+    if private:
+        response["Cache-Control"] = "private, no-store"
+        return response
+    response["Cache-Control"] = f"{PUBLIC}, {SURROGATE}"
+    response["X-Accel-Expires"] = GATEWAY_SECONDS
+    return response
+
+
+def paged(element: type) -> Callable:
+    """Describe a list of `element` in the schema: {"results": [element], "next": url or null}."""
+    results = element(many=True)
+    page = inline_serializer(
+        f"{element.__name__}Page", {"results": results, "next": serializers.URLField(allow_null=True)}
+    )
+    parameters = [
+        OpenApiParameter("limit", int, description=f"1 to {LARGEST_LIMIT}, default {DEFAULT_LIMIT}"),
+        OpenApiParameter("cursor", str, description="from the `next` of the page before"),
+    ]
+    return extend_schema(parameters=parameters, responses=page)

@@ -1,0 +1,38 @@
+"""Where the things that commands change can be read: each domain declares its kinds once, beside its write views."""
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from socialapp.cqrs.fragments import Entities
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """type: as in `resource.type` of an answer. route: a URL name whose one argument is the id, or that has none."""
+
+    type: str
+    route: str
+    entities: Entities | None
+    by_id: bool = True
+
+
+_resources: dict[str, Resource] = {}
+
+
+def declare(resource: Resource) -> Resource:
+    _resources[resource.type] = resource
+    return resource
+
+
+def href(request: HttpRequest, resource_type: str, resource_id: object) -> str:
+    """The absolute URL of a thing."""
+    resource = _resources[resource_type]
+    path = reverse(resource.route, args=[resource_id] if resource.by_id else [])
+    return request.build_absolute_uri(path)
+
+
+def reference(request: HttpRequest, resource_type: str, resource_id: object) -> dict:
+    """{"type", "id", "href"} as it stands in every answer."""
+    return {"type": resource_type, "id": str(resource_id), "href": href(request, resource_type, resource_id)}

@@ -1,0 +1,19 @@
+"""Ids: UUIDv7 (RFC 9562), whose last hex digit is the partition that the thing's commands go through."""
+
+import secrets
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+PARTITIONS = 16
+
+
+def new_id(partition: int | None = None) -> UUID:
+    """A new time-ordered id in `partition` (0 to 15), or in a random one."""
+    if partition is None:
+        partition = secrets.randbelow(PARTITIONS)
+    return UUID(int=uuid7().int & ~0xF | partition)
+
+
+def partition_of(identifier: UUID) -> int:
+    return identifier.int & 0xF

@@ -1,0 +1,73 @@
+"""Every key in Valkey is spelled here: {service}:{version}:{resource}:{scope}:{identifier}, plus a hash tag.
+
+The tag keeps keys that one script touches in one cluster slot: a bucket `{b1f}` for the read cache, a
+partition `{p7}` for the command log.
+"""
+
+from uuid import UUID
+from zlib import crc32
+
+from socialapp.cqrs.ids import partition_of
+
+PREFIX = "socialapp:v1"
+
+# Floors live in this many buckets. Fewer, and one write makes many unrelated misses read the primary; more,
+# and an idle cache holds more memory: 4,096 floors are under half a MiB.
+BUCKETS = 4096
+
+
+def entry(resource: str, scope: str, identifier: object) -> str:
+    """A cache entry, e.g. socialapp:v1:posts:entity:<id>:{a3f}."""
+    name = f"{PREFIX}:{resource}:{scope}:{identifier}"
+    return f"{name}:{{{crc32(name.encode()) % BUCKETS:03x}}}"
+
+
+def tag(key: str) -> str:
+    return key[key.rindex("{") :]
+
+
+def lease(entry_key: str) -> str:
+    return f"{PREFIX}:lease:{entry_key.removeprefix(PREFIX + ':')}"
+
+
+def floor(entry_key: str) -> str:
+    return f"{PREFIX}:floor:{tag(entry_key)}"
+
+
+def recovery(entry_key: str) -> str:
+    """Marks that an invalidation is about to set a floor which the cache had lost."""
+    return f"{PREFIX}:recovery:{tag(entry_key)}"
+
+
+def is_entry(key: str) -> bool:
+    """Whether a key of the read cache is an entry, and not part of the protocol that guards entries."""
+    return not key.startswith((f"{PREFIX}:lease:", f"{PREFIX}:floor:", f"{PREFIX}:recovery:"))
+
+
+def stream(partition: int) -> str:
+    return f"{PREFIX}:log:stream:{{p{partition:x}}}"
+
+
+def wake(partition: int) -> str:
+    return f"{PREFIX}:log:wake:{{p{partition:x}}}"
+
+
+def clock(partition: int) -> str:
+    return f"{PREFIX}:log:clock:{{p{partition:x}}}"
+
+
+def status(command_id: UUID) -> str:
+    return f"{PREFIX}:log:status:{command_id}:{{p{partition_of(command_id):x}}}"
+
+
+def idempotency(actor: object, key_digest: str) -> str:
+    return f"{PREFIX}:log:idempotency:{{{actor}:{key_digest}}}"
+
+
+def consumer_wake(consumer: str) -> str:
+    return f"{PREFIX}:consumers:wake:{consumer}"
+
+
+def alive(kind: str, name: str) -> str:
+    """A process's sign of life in the state store, gone a few seconds after the process."""
+    return f"{PREFIX}:alive:{kind}:{name}"

@@ -1,0 +1,138 @@
+"""The command log: one Valkey stream per partition, fsynced before a write is answered.
+
+`submit` appends; `apply` reads, publishes outcomes and acknowledges; `consistency` and `outcomes` look up statuses.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+from redis.exceptions import ResponseError
+
+from socialapp.cqrs import keys, valkey
+from socialapp.cqrs.commands import Envelope
+from socialapp.cqrs.ids import partition_of
+
+GROUP = "apply"
+# Long enough for any backlog; the outcome replaces it with its own, shorter time.
+ACCEPTED_TTL = 24 * 3600
+
+# One script, so that a command is in the log if and only if it has a status and somebody will be woken. The
+# stamp depends on this server's clock and on what the client has seen, never on the clocks of web servers.
+APPEND = """
+local now = redis.call('TIME')
+local last = tonumber(redis.call('GET', KEYS[4]) or '0')
+local stamp = math.max(now[1] * 1000000 + now[2], last + 1, tonumber(ARGV[2]) + 1)
+local text = string.format('%.0f', stamp)
+redis.call('SET', KEYS[4], text)
+redis.call('XADD', KEYS[1], '*', 'c', ARGV[1], 's', text)
+redis.call('SET', KEYS[2], ARGV[3], 'NX', 'EX', ARGV[4])
+return {text, redis.call('SET', KEYS[3], '1', 'NX') and 1 or 0}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """stamp: microseconds. woke: whether this append is the one that has to wake a worker."""
+
+    stamp: int
+    woke: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A raw command in the log: its id there, the encoded envelope and its stamp."""
+
+    log_id: bytes
+    body: bytes
+    stamp: int
+
+
+def append(envelope: Envelope, *, after_stamp: int) -> Appended:
+    """Append durably, with a stamp above `after_stamp`. Raises valkey.UNREACHABLE; it may then have happened."""
+    partition = partition_of(envelope.id)
+    touched = [keys.stream(partition), keys.status(envelope.id), keys.wake(partition), keys.clock(partition)]
+    status = orjson.dumps({"status": "accepted", **described(envelope)})
+    stamp, woke = valkey.command_log().eval(
+        APPEND, len(touched), *touched, envelope.encode(), after_stamp, status, ACCEPTED_TTL
+    )
+    return Appended(int(stamp), bool(woke))
+
+
+def described(envelope: Envelope) -> dict:
+    """What a status says about every command, whatever its outcome."""
+    return {
+        "type": envelope.type.name,
+        "actor": envelope.actor_id,
+        "resource_type": envelope.type.resource,
+        "resource_id": envelope.resource_id,
+    }
+
+
+def clear_wake(partition: int) -> None:
+    valkey.command_log().delete(keys.wake(partition))
+
+
+def read(partition: int, *, limit: int) -> list[Entry]:
+    """The oldest commands that are not acknowledged: first those that an earlier reader left behind."""
+    pending = _read_group(partition, "0", limit)
+    return pending or _read_group(partition, ">", limit)
+
+
+def _read_group(partition: int, start: str, limit: int) -> list[Entry]:
+    stream = keys.stream(partition)
+    try:
+        answer = valkey.command_log().xreadgroup(GROUP, f"partition-{partition:x}", {stream: start}, count=limit)
+    except ResponseError as error:
+        if "NOGROUP" not in str(error):
+            raise
+        # From 0, so that commands appended before the first reader came are read too.
+        valkey.command_log().xgroup_create(stream, GROUP, id="0", mkstream=True)
+        return _read_group(partition, start, limit)
+    rows = dict(answer).get(stream.encode(), []) if isinstance(answer, list) else _rows(answer)
+    return [Entry(log_id, fields[b"c"], int(fields[b"s"])) for log_id, fields in rows if fields]
+
+
+def _rows(answer: dict) -> list:
+    """redis-py answers RESP3 with {stream: [[rows]]}."""
+    return [row for chunks in answer.values() for chunk in chunks for row in chunk]
+
+
+def acknowledge(partition: int, entries: Iterable[Entry]) -> None:
+    log_ids = [entry.log_id for entry in entries]
+    if log_ids:
+        pipeline = valkey.command_log().pipeline(transaction=False)
+        pipeline.xack(keys.stream(partition), GROUP, *log_ids)
+        pipeline.xdel(keys.stream(partition), *log_ids)
+        pipeline.execute()
+
+
+def backlog(partition: int) -> int:
+    """How many commands wait in a partition; acknowledged ones are deleted."""
+    return valkey.command_log().xlen(keys.stream(partition))
+
+
+def waiting_partitions() -> list[int]:
+    """Partitions in which commands wait."""
+    pipeline = valkey.command_log().pipeline(transaction=False)
+    for partition in range(16):
+        pipeline.xlen(keys.stream(partition))
+    return [partition for partition, length in enumerate(pipeline.execute()) if length]
+
+
+def publish(statuses: dict[UUID, dict]) -> None:
+    """Replace statuses by outcomes, for whoever waits for them."""
+    if not statuses:
+        return
+    pipeline = valkey.command_log().pipeline(transaction=False)
+    for command_id, status in statuses.items():
+        pipeline.set(keys.status(command_id), orjson.dumps(status), ex=settings.COMMAND_RESULT_TTL)
+    pipeline.execute()
+
+
+def statuses(command_ids: list[UUID]) -> dict[UUID, dict]:
+    """The statuses that the log still remembers."""
+    bodies = valkey.command_log().mget([keys.status(command_id) for command_id in command_ids])
+    return {command_id: orjson.loads(body) for command_id, body in zip(command_ids, bodies, strict=True) if body}

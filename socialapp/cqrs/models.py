@@ -1,0 +1,150 @@
+"""The kernel's tables on the primary. Written by apply, execute and the consumers only; read by anyone."""
+
+from django.db import models
+from django.db.models import Func, Q
+from django.db.models.functions import Now
+
+
+class CurrentTransaction(Func):
+    """The 64-bit id of the running transaction, which never wraps."""
+
+    function = "pg_current_xact_id"
+    arity = 0
+
+
+class TransactionIdField(models.Field):
+    """Postgres' xid8: comparable with a snapshot's horizon; 0 stands for before everything."""
+
+    def db_type(self, connection) -> str:
+        return "xid8"
+
+    def select_format(self, compiler, sql, params):
+        return f"({sql})::text::bigint", params
+
+    def get_prep_value(self, value):
+        return None if value is None else str(value)
+
+
+class CommandResult(models.Model):
+    """One row per applied or rejected command, written in the transaction of its effect: exactly once."""
+
+    class Outcome(models.TextChoices):
+        APPLIED = "applied"
+        REJECTED = "rejected"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True)
+    type = models.CharField(max_length=100)
+    actor_id = models.UUIDField(null=True)
+    idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 many rows have none; "" is not none
+    fingerprint = models.CharField(max_length=64, null=True)  # noqa: DJ001
+    resource_type = models.CharField(max_length=50)
+    resource_id = models.UUIDField()
+    outcome = models.CharField(max_length=10, choices=Outcome)
+    problem = models.JSONField(null=True)
+    accepted_at = models.DateTimeField()
+    applied_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["actor_id", "idempotency_key"],
+                condition=Q(idempotency_key__isnull=False),
+                name="one_result_per_idempotency_key",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["accepted_at"],
+                condition=Q(idempotency_key__isnull=False),
+                name="result_with_key_by_age",
+            )
+        ]
+
+    def __str__(self):
+        return f"{self.type} {self.id}: {self.outcome}"
+
+
+class Event(models.Model):
+    """Append-only history. Consumers read it in the order of (xid, position), see consumers.py."""
+
+    position = models.BigAutoField(primary_key=True)
+    xid = TransactionIdField(db_default=CurrentTransaction(), editable=False)
+    type = models.CharField(max_length=100)
+    version = models.PositiveSmallIntegerField()
+    aggregate = models.CharField(max_length=50)
+    aggregate_id = models.UUIDField()
+    aggregate_version = models.BigIntegerField()
+    payload = models.JSONField()
+    time = models.DateTimeField()
+    command_id = models.UUIDField(db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["aggregate_id", "aggregate_version"], name="one_event_per_version_of_an_aggregate"
+            )
+        ]
+        indexes = [models.Index(fields=["xid", "position"], name="event_cursor")]
+
+    def __str__(self):
+        return f"{self.position} {self.type}"
+
+
+class ConsumerOffset(models.Model):
+    """How far a consumer has read. The lease keeps consumers with outside effects from running twice at once."""
+
+    consumer = models.CharField(primary_key=True, max_length=100)
+    xid = TransactionIdField(default=0)
+    position = models.BigIntegerField(default=0)
+    lease_owner = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    updated_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self):
+        return self.consumer
+
+
+class ParkedEvent(models.Model):
+    """An event that a consumer could not digest; it was put aside so that it delays no other."""
+
+    consumer = models.CharField(max_length=100)
+    event_position = models.BigIntegerField()
+    error = models.TextField()
+    parked_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["consumer", "event_position"], name="an_event_is_parked_once")]
+
+    def __str__(self):
+        return f"{self.consumer} {self.event_position}"
+
+
+class DeadLetter(models.Model):
+    """A command whose handler kept failing. Nothing of it was applied; the log has let go of it."""
+
+    command_id = models.UUIDField(primary_key=True)
+    type = models.CharField(max_length=100)
+    partition = models.PositiveSmallIntegerField()
+    envelope = models.JSONField()
+    error = models.CharField(max_length=500)
+    traceback = models.TextField()
+    attempts = models.PositiveSmallIntegerField()
+    buried_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [models.Index(fields=["-buried_at"], name="dead_letter_newest")]
+
+    def __str__(self):
+        return f"{self.type} {self.command_id}"
+
+
+class Heartbeat(models.Model):
+    """One row, written each second on the primary: what a replica shows of it is how far the replica lags."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True)
+    time = models.DateTimeField()
+    timeline = models.PositiveIntegerField()
+
+    def __str__(self):
+        return f"{self.time:%H:%M:%S} on timeline {self.timeline}"

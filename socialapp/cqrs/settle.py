@@ -1,0 +1,96 @@
+"""After the commit: drop what became stale, then tell whoever waits. Repeating it is harmless."""
+
+import logging
+from dataclasses import dataclass
+from uuid import UUID
+
+from socialapp.cqrs import cache, events, log, routing, valkey, waking
+from socialapp.cqrs.commands import Envelope
+from socialapp.cqrs.consumers import consumer
+from socialapp.cqrs.effects import Effects
+from socialapp.cqrs.models import CommandResult
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Where the effect can be seen. confirmed: every stale cache entry is known to be gone."""
+
+    timeline: int
+    position: int
+    confirmed: bool
+
+
+def settle(happened: list[object]) -> Settled:
+    """Invalidate what `happened` (events) makes stale, at the primary's present position, and wake the consumers."""
+    if happened:
+        waking.wake_consumers()
+    timeline, position = routing.position(routing.PRIMARY)
+    try:
+        cache.invalidate(events.stale_keys(happened), position=position)
+    except valkey.UNREACHABLE as error:
+        # The cache consumer repeats it from the event table; until then tokens make reads skip the cache.
+        logger.warning("the read cache did not confirm an invalidation: %s", error)
+        return Settled(timeline, position, confirmed=False)
+    return Settled(timeline, position, confirmed=True)
+
+
+def announce(envelopes: list[Envelope], effects: Effects, settled: Settled) -> None:
+    """Publish the outcomes of commands that were applied just now."""
+    statuses = {}
+    for envelope in envelopes:
+        problem = effects.problems.get(envelope.id)
+        outcome = {"status": "rejected", "problem": problem.document()} if problem else {"status": "applied"}
+        statuses[envelope.id] = _status(outcome, log.described(envelope), settled)
+    log.publish(statuses)
+
+
+def announce_again(dropped: list[Envelope]) -> None:
+    """Repeat the settling of commands that had been applied before: a crash may have come in between."""
+    if not dropped:
+        return
+    happened = [recorded.event for recorded in _events_of([envelope.id for envelope in dropped])]
+    settled = settle(happened)
+    rows = CommandResult.objects.using("default").in_bulk([envelope.id for envelope in dropped])
+    statuses = {}
+    for envelope in dropped:
+        row = rows.get(envelope.id) or _same_key(envelope)
+        outcome = {"status": row.outcome, "problem": row.problem}
+        described = log.described(envelope) | {"resource_id": row.resource_id}
+        statuses[envelope.id] = _status(outcome, described, settled)
+    log.publish(statuses)
+
+
+def _status(outcome: dict, described: dict, settled: Settled) -> dict:
+    seen = {"timeline": settled.timeline, "position": settled.position, "confirmed": settled.confirmed}
+    return outcome | described | seen
+
+
+def _events_of(command_ids: list[UUID]) -> list[events.Recorded]:
+    found: list[events.Recorded] = []
+    while page := events.read(
+        "command_id = ANY(%s) AND position > %s", [command_ids, found[-1].position if found else 0]
+    ):
+        found += page
+    return found
+
+
+def _same_key(envelope: Envelope) -> CommandResult:
+    """The command that was applied under this one's idempotency key, after the log forgot the first claim."""
+    same = CommandResult.objects.using("default")
+    return same.get(actor_id=envelope.actor_id, idempotency_key=envelope.idempotency_key)
+
+
+@consumer("cache", outside=True)
+def repeat_invalidations(recorded: list[events.Recorded]) -> None:
+    """Durably repeat what `settle` does, for the worker that died or found no cache, and then confirm it."""
+    _, position = routing.position(routing.PRIMARY)
+    cache.invalidate(events.stale_keys(r.event for r in recorded), position=position)
+    command_ids = list({r.command_id for r in recorded})
+    unconfirmed = {
+        command_id: status | {"confirmed": True}
+        for command_id, status in log.statuses(command_ids).items()
+        if status["status"] != "accepted" and not status["confirmed"]
+    }
+    log.publish(unconfirmed)

@@ -1,0 +1,54 @@
+"""The kernel's Celery tasks. Each only says «look»: losing one delays, doubling one does nothing."""
+
+from datetime import timedelta
+
+from celery import shared_task
+from django.db.models.functions import Now
+
+from socialapp.cqrs import apply, consumers, heartbeat, keys, log, valkey, waking
+from socialapp.cqrs.models import CommandResult
+
+FORGET_AFTER = timedelta(days=1)
+FORGET_BATCH = 1000
+
+
+@shared_task(ignore_result=True)
+def apply_commands(partition: int) -> None:
+    """Drain one partition of the command log."""
+    if apply.drain(partition):
+        waking.wake_partition(partition)
+
+
+@shared_task(ignore_result=True)
+def wake_partitions() -> None:
+    """Each second: drain what waits although nobody was woken for it, or whoever was has died."""
+    for partition in log.waiting_partitions():
+        waking.wake_partition(partition)
+
+
+@shared_task(ignore_result=True)
+def run_consumer(name: str) -> None:
+    """Let one event consumer read on."""
+    valkey.state().delete(keys.consumer_wake(name))
+    if consumers.run(name):
+        waking.wake_consumer(name)
+
+
+@shared_task(ignore_result=True)
+def wake_consumers() -> None:
+    """Each second: let every consumer look, in case that a wake-up was lost."""
+    waking.wake_consumers()
+
+
+@shared_task(ignore_result=True)
+def beat_heartbeat() -> None:
+    """Each second: the row by which replicas show their lag."""
+    heartbeat.beat()
+
+
+@shared_task(ignore_result=True)
+def forget_idempotency_keys() -> None:
+    """Keys are kept for a day; after that the client may use one again."""
+    old = CommandResult.objects.filter(idempotency_key__isnull=False, accepted_at__lt=Now() - FORGET_AFTER)
+    while CommandResult.objects.filter(pk__in=old.values("pk")[:FORGET_BATCH]).update(idempotency_key=None):
+        pass

@@ -1,0 +1,46 @@
+"""Telling workers to look. A message only saves time: whoever is not woken is found by beat's next tick."""
+
+import logging
+
+from celery import current_app
+from kombu.exceptions import OperationalError as BrokerError
+
+from socialapp.cqrs import consumers, keys, valkey
+
+logger = logging.getLogger(__name__)
+
+UNREACHABLE = (*valkey.UNREACHABLE, BrokerError)
+# Milliseconds after which a consumer may be woken again although it has not answered.
+CONSUMER_FLAG_TTL = 1_000
+
+
+def wake_partition(partition: int) -> None:
+    _publish("apply_commands", partition)
+
+
+def wake_consumer(name: str) -> None:
+    _publish("run_consumer", name)
+
+
+def wake_consumers() -> None:
+    """Wake every event consumer that is not about to look anyway."""
+    names = consumers.names()
+    try:
+        pipeline = valkey.state().pipeline(transaction=False)
+        for name in names:
+            pipeline.set(keys.consumer_wake(name), 1, nx=True, px=CONSUMER_FLAG_TTL)
+        newly_set = pipeline.execute()
+    except UNREACHABLE as error:
+        logger.warning("event consumers were not woken: %s", error)
+        return
+    for name, fresh in zip(names, newly_set, strict=True):
+        if fresh:
+            wake_consumer(name)
+
+
+def _publish(task: str, argument: object) -> None:
+    name = f"socialapp.cqrs.tasks.{task}"
+    try:
+        current_app.send_task(name, (argument,), retry=False, ignore_result=True)
+    except UNREACHABLE as error:
+        logger.warning("the broker did not take %s: %s", name, error)

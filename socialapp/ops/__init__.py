@@ -1,0 +1,1 @@
+"""For operators: health, metrics, dashboards and management commands."""

@@ -1,0 +1,1 @@
+"""Rate limits, locks, circuit breakers and load shedding."""
