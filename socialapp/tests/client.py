@@ -45,7 +45,10 @@ class Api:
     headers: dict[str, str] = field(default_factory=dict)
 
     def request(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
-        """`body` is sent as JSON, or as it is when it is bytes. Headers are written if_match="..."."""
+        """`path` may be a URL as answers carry it. `body` is sent as JSON, or as it is when it is bytes.
+
+        Headers are written if_match="...".
+        """
         sent = {"Accept": "application/json", **self.headers}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         if body is not None and not isinstance(body, bytes):
@@ -53,7 +56,7 @@ class Api:
             sent.setdefault("Content-Type", "application/json")
         connection = self._connection()
         try:
-            connection.request(method, path, body, sent)
+            connection.request(method, path.removeprefix(str(self.at)), body, sent)
             answer = connection.getresponse()
             return Answer(answer.status, answer.headers, answer.read())
         finally:
