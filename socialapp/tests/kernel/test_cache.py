@@ -1,0 +1,183 @@
+"""The read cache's five rules on a real Valkey, one by one, and what fragments make of them."""
+
+import threading
+import time
+
+import pytest
+
+from posts import fragments
+from posts.commands import CreatePost, EditPost
+from posts.events import post_key
+from socialapp.cqrs import cache, keys, routing, valkey
+from socialapp.cqrs.cache import BUSY, Lease
+from socialapp.cqrs.fragments import MISSING, version_of
+from socialapp.cqrs.ids import new_id
+from socialapp.cqrs.problems import NotFound
+from socialapp.cqrs.submit import submit
+
+KEY = keys.entry("things", "entity", "1")
+LIST = keys.entry("things", "list", "1")
+
+
+def test_a_miss_gives_one_lease():
+    first, second = cache.lookup(KEY), cache.lookup(KEY)
+    assert isinstance(first, Lease) and second is BUSY
+    assert cache.fill(first, b"body", position=5, ttl=10)
+    assert cache.lookup(KEY) == b"body"
+
+
+def test_lease_an_invalidation_voids_it():
+    lease = cache.lookup(KEY)
+    cache.invalidate([KEY], position=7)
+    assert cache.fill(lease, b"stale", position=9, ttl=10) is False
+    assert isinstance(cache.lookup(KEY), Lease)
+
+
+def test_a_lease_fills_only_once():
+    lease = cache.lookup(KEY)
+    assert cache.fill(lease, b"a", position=1, ttl=10)
+    cache.invalidate([KEY], position=2)
+    assert cache.fill(lease, b"a", position=1, ttl=10) is False
+
+
+def test_floor_an_invalidation_raises_it_and_never_lowers_it():
+    cache.fill(cache.lookup(KEY), b"body", position=10, ttl=10)
+    cache.invalidate([KEY], position=100)
+    assert cache.lookup(KEY).floor == 100
+    cache.invalidate([KEY], position=50)
+    assert cache.lookup(KEY).floor == 100
+
+
+def test_raise_a_fill_raises_the_floor():
+    cache.fill(cache.lookup(KEY), b"old", position=10, ttl=10)
+    cache.invalidate([KEY], position=20)
+    cache.fill(cache.lookup(KEY), b"new", position=30, ttl=10)
+    valkey.read_cache().delete(KEY)
+    assert cache.lookup(KEY).floor == 30
+
+
+def test_memory_a_lost_floor_is_told_and_set_to_the_primarys_present_position():
+    assert cache.lookup(KEY).floor is None
+    _, before = routing.position("default")
+    cache.invalidate([KEY], position=1)
+    assert cache.lookup(KEY).floor >= before
+
+
+def test_memory_a_floor_that_is_lost_again_while_it_is_restored_is_not_set(monkeypatch):
+    real, calls = routing.position, []
+
+    def lose_memory_then_answer(alias):
+        if not calls:
+            valkey.read_cache().flushdb()
+        calls.append(alias)
+        return real(alias)
+
+    monkeypatch.setattr(routing, "position", lose_memory_then_answer)
+    cache.invalidate([KEY], position=1)
+    assert len(calls) == 2, "the position that was read before the loss must not be used"
+
+
+@pytest.mark.parametrize("reset", [lambda: None, lambda: valkey.read_cache().delete(keys.floor(LIST))])
+def test_a_list_is_a_hash_whose_pages_have_their_own_leases(reset):
+    first, second = cache.lookup(LIST, "page:1"), cache.lookup(LIST, "page:2")
+    assert isinstance(first, Lease) and isinstance(second, Lease)
+    assert cache.lookup(LIST, "page:1") is BUSY
+    assert cache.fill(first, b"one", position=1, ttl=10)
+    reset()
+    cache.invalidate([LIST], position=2)
+    assert cache.fill(second, b"two", position=3, ttl=10) is False
+    assert isinstance(cache.lookup(LIST, "page:1"), Lease)
+    assert valkey.read_cache().exists(LIST) == 0
+
+
+def test_a_list_has_one_lifetime_and_a_bounded_number_of_pages():
+    for page in range(5):
+        cache.fill(cache.lookup(LIST, f"page:{page}"), b"x", position=1, ttl=10, most_fields=4)
+    assert valkey.read_cache().hlen(LIST) == 1
+    assert 0 < valkey.read_cache().pttl(LIST) <= 10_000
+
+
+def test_floors_outlive_entries():
+    cache.fill(cache.lookup(KEY), b"body", position=10, ttl=10)
+    assert valkey.read_cache().ttl(keys.floor(KEY)) == -1
+    assert 0 < valkey.read_cache().pttl(KEY) <= 10_000
+
+
+def test_forgetting_entries_keeps_the_floors():
+    cache.fill(cache.lookup(KEY), b"body", position=10, ttl=10)
+    other = keys.entry("others", "entity", "1")
+    cache.fill(cache.lookup(other), b"body", position=10, ttl=10)
+    assert sum(cache.forget("things:*")) == 1
+    assert sum(cache.forget("*")) == 1
+    assert cache.lookup(KEY).floor == 10
+
+
+def test_a_fragment_is_read_once_and_then_comes_from_the_cache(author, drain_all, django_assert_num_queries):
+    post = submit(CreatePost("cached"), actor_id=author).resource_id
+    drain_all()
+    first = fragments.posts.get(post)
+    with django_assert_num_queries(0):
+        assert fragments.posts.get(post) == first
+    submit(EditPost("changed"), actor_id=author, resource_id=post)
+    drain_all()
+    changed = fragments.posts.get(post)
+    assert b'"text":"changed"' in changed.body
+    assert (version_of(first.etag.decode()), version_of(changed.etag.decode())) == (1, 2)
+
+
+def test_what_does_not_exist_is_remembered_until_it_is_created(author, drain_all, django_assert_num_queries):
+    nobody = new_id()
+    for queries in (3, 0):
+        with django_assert_num_queries(queries), pytest.raises(NotFound):
+            fragments.posts.get(nobody)
+    assert valkey.read_cache().get(post_key(nobody)) == MISSING
+    submit(CreatePost("now"), actor_id=author, resource_id=nobody)
+    drain_all()
+    assert b'"text":"now"' in fragments.posts.get(nobody).body
+
+
+def test_many_are_read_in_one_query(author, drain_all, django_assert_num_queries):
+    made = [submit(CreatePost(f"number {n}"), actor_id=author).resource_id for n in range(10)]
+    drain_all()
+    with django_assert_num_queries(3):
+        found = fragments.posts.get_existing([str(post) for post in made])
+    assert len(found) == 10
+
+
+def test_a_busy_reader_waits_for_the_holder_of_the_lease(author, drain_all, django_assert_num_queries):
+    post = submit(CreatePost("busy"), actor_id=author).resource_id
+    drain_all()
+    lease = cache.lookup(post_key(post))
+    filler = threading.Timer(0.02, cache.fill, [lease, b'"1-x"\n{}'], {"position": 2**40, "ttl": 10})
+    filler.start()
+    with django_assert_num_queries(0):
+        assert fragments.posts.get(post).body == b"{}"
+    filler.join()
+
+
+def test_a_busy_reader_does_not_wait_for_ever(author, drain_all):
+    post = submit(CreatePost("stuck"), actor_id=author).resource_id
+    drain_all()
+    cache.lookup(post_key(post))
+    started = time.monotonic()
+    assert b"stuck" in fragments.posts.get(post).body
+    assert time.monotonic() - started < 0.5
+    assert valkey.read_cache().get(post_key(post)) is None, "without the lease nothing is filled"
+
+
+def test_without_a_cache_reads_go_on(author, drain_all, monkeypatch):
+    post = submit(CreatePost("still here"), actor_id=author).resource_id
+    drain_all()
+
+    def unreachable():
+        raise valkey.RedisError("down")
+
+    monkeypatch.setattr(valkey, "read_cache", unreachable)
+    assert b"still here" in fragments.posts.get(post).body
+    assert len(fragments.posts_by_author.get(_username(author), limit=5, cursor=None).identifiers) == 1
+
+
+def _username(author) -> str:
+    from socialapp.accounts.models import User
+
+    return User.objects.get(pk=author).username

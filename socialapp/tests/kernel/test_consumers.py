@@ -1,0 +1,116 @@
+"""Event consumers: in order, past no running transaction, each with its own offset; the indigestible is parked."""
+
+import secrets
+
+import psycopg
+import pytest
+from django.db import connection
+
+from posts.commands import CreatePost, DeletePost
+from socialapp.accounts.models import User
+from socialapp.cqrs import consumers
+from socialapp.cqrs.consumers import Consumer
+from socialapp.cqrs.models import ConsumerOffset, Event, ParkedEvent
+from socialapp.cqrs.submit import submit
+
+
+@pytest.fixture
+def watcher(author):
+    """A consumer that notes what it gets, starting after everything that has happened so far."""
+    name, seen = f"watcher-{secrets.token_hex(4)}", []
+
+    def consume(events):
+        seen.extend(events)
+
+    consumers._consumers[name] = Consumer(name, consume, outside=False)
+    last = Event.objects.order_by("-xid", "-position").first()
+    ConsumerOffset.objects.create(consumer=name, xid=last.xid, position=last.position)
+    yield name, seen
+    consumers._consumers.pop(name)
+
+
+def test_events_come_in_order_and_once(author, drain_all, watcher):
+    name, seen = watcher
+    made = [submit(CreatePost(f"n{n}"), actor_id=author) for n in range(20)]
+    drain_all()
+    consumers.run(name)
+    consumers.run(name)
+    assert {recorded.command_id for recorded in seen} == {accepted.command_id for accepted in made}
+    assert len(seen) == 20
+    assert [(r.xid, r.position) for r in seen] == sorted((r.xid, r.position) for r in seen)
+
+
+def test_a_slow_transactions_events_are_not_skipped(author, drain_all, watcher):
+    name, seen = watcher
+    slow = psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor, "context": None})
+    slow.execute("SELECT pg_current_xact_id()")
+    submit(CreatePost("fast"), actor_id=author)
+    drain_all()
+    consumers.run(name)
+    assert seen == [], "an older transaction still runs, and may yet write an event with a lower number"
+    slow.commit()
+    slow.close()
+    consumers.run(name)
+    assert len(seen) == 1
+
+
+def test_the_offset_moves_with_the_effect(author, drain_all, watcher):
+    name, _ = watcher
+
+    def consume(events):
+        User.objects.filter(pk=author).update(bio="touched")
+        raise KeyboardInterrupt
+
+    consumers._consumers[name] = Consumer(name, consume, outside=False)
+    before = ConsumerOffset.objects.get(pk=name).position
+    submit(CreatePost("x"), actor_id=author)
+    drain_all()
+    with pytest.raises(KeyboardInterrupt):
+        consumers.run(name)
+    assert ConsumerOffset.objects.get(pk=name).position == before
+    assert User.objects.get(pk=author).bio == ""
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_an_indigestible_event_is_parked_and_delays_no_other(author, drain_all, watcher, outside):
+    name, seen = watcher
+
+    def consume(events):
+        if any(recorded.event.text == "bad" for recorded in events):
+            raise ValueError("cannot digest")
+        seen.extend(events)
+
+    consumers._consumers[name] = Consumer(name, consume, outside=outside)
+    for text in ("good", "bad", "better"):
+        submit(CreatePost(text), actor_id=author)
+    drain_all()
+    consumers.run(name)
+    assert sorted(recorded.event.text for recorded in seen) == ["better", "good"]
+    assert "cannot digest" in ParkedEvent.objects.get(consumer=name).error
+
+
+def test_a_lease_keeps_a_second_runner_out(author, drain_all, watcher):
+    name, seen = watcher
+    second = []
+
+    def consume(events):
+        consumers._consumers[name] = Consumer(name, second.extend, outside=True)
+        consumers.run(name)
+        seen.extend(events)
+
+    consumers._consumers[name] = Consumer(name, consume, outside=True)
+    submit(CreatePost("once"), actor_id=author)
+    drain_all()
+    consumers.run(name)
+    assert (len(seen), second) == (1, [])
+
+
+def test_post_counts(author, drain_all):
+    made = [submit(CreatePost(f"n{n}"), actor_id=author).resource_id for n in range(3)]
+    submit(DeletePost(), actor_id=author, resource_id=made[0])
+    drain_all()
+    while consumers.run("post-counts"):
+        pass
+    user = User.objects.get(pk=author)
+    assert user.post_count == 2
+    assert Event.objects.filter(aggregate_id=author, type="PostsCounted").exists()
