@@ -10,12 +10,13 @@ from socialapp.ops import health
 from socialapp.ops.root import ApiRoot
 
 api = [
+    # First what is asked for most: a route is found by trying one after the other.
+    path("", include("posts.api.urls")),
+    path("", include("socialapp.accounts.api.urls")),
     path("", ApiRoot.as_view(), name="api-root"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("commands/<uuid:command_id>", CommandStatus.as_view(), name="command"),
-    path("", include("socialapp.accounts.api.urls")),
-    path("", include("posts.api.urls")),
 ]
 
 urlpatterns = [

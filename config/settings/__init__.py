@@ -3,6 +3,7 @@
 from config.settings.apps import (
     AUTH_PASSWORD_VALIDATORS,
     AUTH_USER_MODEL,
+    BROWSER_MIDDLEWARE,
     DEFAULT_AUTO_FIELD,
     INSTALLED_APPS,
     LANGUAGE_CODE,

@@ -22,19 +22,19 @@ INSTALLED_APPS = [
 ]
 
 # Every pool knows every route; the guard refuses what is not its role's job.
-MIDDLEWARE = [
-    "socialapp.cqrs.http.guard.guard",
+BROWSER_MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "socialapp.cqrs.http.freshness.freshness",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
-if ROLE == "read":
-    # Only the admin, which lives in the write pool, shows messages; the gateway sets the framing header.
-    MIDDLEWARE.remove("django.contrib.messages.middleware.MessageMiddleware")
+MIDDLEWARE = [
+    "socialapp.cqrs.http.guard.guard",
+    "socialapp.cqrs.http.freshness.freshness",
+    *(["socialapp.cqrs.http.browsers.browsers_only"] if ROLE == "read" else BROWSER_MIDDLEWARE),
+]
 
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from posts.api import read, write
+from socialapp.accounts.api import converters  # noqa: F401 <username:...>
 
 
 class Posts(read.ReadPosts, write.WritePosts):
@@ -42,8 +43,8 @@ class Relations(read.ReadRelations):
 
 
 urlpatterns = [
-    path("posts", Posts.as_view(), name="posts"),
     path("posts/<uuid:post_id>", PostDetail.as_view(), name="post"),
+    path("posts", Posts.as_view(), name="posts"),
     path("posts/<uuid:post_id>/like", Like.as_view(), name="like"),
     path("posts/<uuid:post_id>/likes", Likes.as_view(), name="likes"),
     path("posts/<uuid:post_id>/comments", Comments.as_view(), name="comments"),

@@ -1,22 +1,8 @@
 """Addresses of accounts. Each view is composed of its reads and its writes, and every pool knows all of them."""
 
-from django.urls import path, register_converter
+from django.urls import path
 
-from socialapp.accounts.api import read, write
-from socialapp.accounts.models import USERNAME
-
-
-class UsernameConverter:
-    regex = USERNAME
-
-    def to_python(self, value: str) -> str:
-        return value
-
-    def to_url(self, value: str) -> str:
-        return value
-
-
-register_converter(UsernameConverter, "username")
+from socialapp.accounts.api import converters, read, write  # noqa: F401 <username:...>
 
 
 class Me(read.ReadMe, write.EditMe):

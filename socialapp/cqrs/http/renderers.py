@@ -1,7 +1,16 @@
-"""JSON that is ready already passes through as it is; browsers get DRF's pages."""
+"""JSON that is ready already passes through as it is; browsers get pages, with forms that a person can fill in."""
 
 import orjson
-from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
+from rest_framework import exceptions, serializers
+from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, HTMLFormRenderer
+from rest_framework.request import override_method
+
+from socialapp.cqrs.http import page_links
+
+WITH_BODY = ("POST", "PUT", "PATCH")
+# What a page has no input for. Such a field is left out, and sent as raw JSON by whoever needs it.
+NO_INPUT = (serializers.ListField, serializers.ListSerializer, serializers.DictField)
+NOTHING_THERE = (404, 410)
 
 
 class BytesJSONRenderer(BaseRenderer):
@@ -17,15 +26,111 @@ class BytesJSONRenderer(BaseRenderer):
         return data if isinstance(data, bytes) else orjson.dumps(data, default=str)
 
 
-class BrowsableRenderer(BrowsableAPIRenderer):
-    """Shows a read as a page. Bodies from fragments are indented for people."""
+class FormRenderer(HTMLFormRenderer):
+    """A form with the fields that HTML has inputs for."""
 
-    def get_content(self, renderer, data, accepted_media_type, renderer_context):
-        if data is None:
+    def render_field(self, field, parent_style):
+        if isinstance(field._field, NO_INPUT):
             return ""
-        if isinstance(data, bytes):
-            data = orjson.loads(data)
-        return orjson.dumps(data, default=str, option=orjson.OPT_INDENT_2).decode()
+        if field.style.get("input_type") == "password":
+            # A form that comes back with errors does not repeat it.
+            field.value = ""
+        return super().render_field(field, parent_style)
+
+
+class BrowsableRenderer(BrowsableAPIRenderer):
+    """A document as a page, with links, and with a form or a button for each method that the reader may use.
+
+    Nobody keeps a page: it holds the reader's name and CSRF token.
+    """
+
+    form_renderer_class = FormRenderer
+
+    def render(self, data, accepted_media_type=None, renderer_context=None):
+        page = super().render(data, accepted_media_type, renderer_context)
+        response = renderer_context["response"]
+        # The type of a problem document would make a browser show the page's source.
+        response["Content-Type"] = "text/html; charset=utf-8"
+        response["Cache-Control"] = "private, no-store"
+        return page
 
     def get_default_renderer(self, view):
         return BytesJSONRenderer()
+
+    def get_content(self, renderer, data, accepted_media_type, renderer_context):
+        view = renderer_context["view"]
+        kind = getattr(getattr(view, "entities", None), "name", None)
+        text = "" if data is None else orjson.dumps(_document(data), default=str, option=orjson.OPT_INDENT_2).decode()
+        return page_links.linked(text, kind)
+
+    def get_context(self, data, accepted_media_type, renderer_context):
+        context = super().get_context(data, accepted_media_type, renderer_context)
+        request, response, view = (renderer_context[name] for name in ("request", "response", "view"))
+        document = _document(data)
+        shown = response.status_code not in NOTHING_THERE and not _is_deleted(view, response)
+        forms = [form for method in WITH_BODY if (form := self._form(view, method, request, document))] if shown else []
+        context["response_headers"]["Content-Type"] = response.content_type or BytesJSONRenderer.media_type
+        return context | {
+            "document": document,
+            "forms": [form for form in forms if form["fields"]],
+            "buttons": [form["method"] for form in forms if not form["fields"]],
+            "delete_form": shown and context["delete_form"],
+            "below": page_links.below(request),
+        }
+
+    def get_rendered_html_form(self, data, view, method, request):
+        """DRF asks for all of its forms; only its buttons are used."""
+        return None if method in WITH_BODY else super().get_rendered_html_form(data, view, method, request)
+
+    def get_raw_data_form(self, data, view, method, request):
+        return None
+
+    def _form(self, view, method: str, request, document: object) -> dict | None:
+        """{"method", "fields", "html", "raw"}, filled with what was sent or with what there is; None if not allowed."""
+        if getattr(view, "serializer_class", None) is None:
+            return None
+        with override_method(view, request, method) as asked:
+            if not self.show_form_for_method(view, method, asked, None):
+                return None
+            serializer = _filled(view, method, request, document)
+            form = {"method": method, "fields": list(serializer.fields), "raw": _raw(serializer)}
+            if not any(field.required and isinstance(field, NO_INPUT) for field in serializer.fields.values()):
+                form["html"] = self.render_form_for_serializer(serializer)
+            return form
+
+
+def _document(data: object) -> object:
+    return orjson.loads(data) if isinstance(data, bytes) else data
+
+
+def _is_deleted(view, response) -> bool:
+    """A post is gone then, but a like can be put back."""
+    return response.status_code == 204 and "PUT" not in view.allowed_methods
+
+
+def _filled(view, method: str, request, document: object) -> serializers.Serializer:
+    """A refused body comes back with what is wrong with it; an edit starts from what there is."""
+    response = view.response
+    if request.method == method and response.status_code >= 400 and _sent(request):
+        serializer = view.get_serializer(data=_sent(request))
+        serializer.is_valid()
+        return serializer
+    serializer = view.get_serializer()
+    if method != "POST" and isinstance(document, dict) and response.status_code < 400:
+        for name in serializer.fields.keys() & document.keys():
+            serializer.fields[name].initial = document[name]
+    return serializer
+
+
+def _sent(request) -> object:
+    try:
+        return request.data
+    except exceptions.APIException:
+        return None
+
+
+def _raw(serializer: serializers.Serializer) -> str:
+    """The body as JSON, without passwords."""
+    secret = {name for name, field in serializer.fields.items() if field.style.get("input_type") == "password"}
+    body = {name: "" if name in secret else value for name, value in serializer.data.items()}
+    return orjson.dumps(body, default=str, option=orjson.OPT_INDENT_2).decode()
