@@ -1,5 +1,1 @@
-"""How processes are configured; no business code. Celery's app is loaded here so that tasks find it."""
-
-from config.celery import app as celery_app
-
-__all__ = ["celery_app"]
+"""How processes are configured; no business code."""

@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.decorators.cache import cache_control
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from socialapp.accounts.api.read import ReadKeys
@@ -9,13 +10,16 @@ from socialapp.cqrs.http.commands import CommandStatus
 from socialapp.ops import health
 from socialapp.ops.root import ApiRoot
 
+# A page holds its reader's CSRF token: nobody keeps it.
+private = cache_control(private=True, no_store=True)
+
 api = [
     # First what is asked for most: a route is found by trying one after the other.
     path("", include("posts.api.urls")),
     path("", include("socialapp.accounts.api.urls")),
     path("", ApiRoot.as_view(), name="api-root"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
-    path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("docs", private(SpectacularSwaggerView.as_view(url_name="schema")), name="docs"),
     path("commands/<uuid:command_id>", CommandStatus.as_view(), name="command"),
 ]
 

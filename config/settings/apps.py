@@ -3,6 +3,9 @@
 from config.settings.env import ROLE, env
 
 INSTALLED_APPS = [
+    "config",
+    # The first: its templates take precedence over those of Django's admin and DRF.
+    "socialapp.cqrs",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -13,7 +16,6 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "socialapp.cqrs",
     "socialapp.identity",
     "socialapp.accounts",
     "socialapp.ops",
@@ -66,6 +68,9 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
+# In the admin; operators compare them with log lines.
+DATE_FORMAT = "Y-m-d"
+DATETIME_FORMAT = "Y-m-d H:i:s"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "/static/"
