@@ -19,7 +19,7 @@ api = [
     path("", include("socialapp.accounts.api.urls")),
     path("", ApiRoot.as_view(), name="api-root"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
-    path("docs", private(SpectacularSwaggerView.as_view(url_name="schema")), name="docs"),
+    path("docs", private(SpectacularSwaggerView.as_view(url_name="schema", metadata_class=None)), name="docs"),
     path("commands/<uuid:command_id>", CommandStatus.as_view(), name="command"),
 ]
 

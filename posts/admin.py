@@ -1,6 +1,10 @@
 """Posts, comments and likes for operators. Edits and deletions are commands, as everybody's are."""
 
+from datetime import UTC, datetime
+
 from django.contrib import admin
+from django.forms import Textarea
+from django.urls import reverse
 
 from posts.commands import DeleteComment, DeletePost, EditPost
 from posts.models import Comment, Like, Post
@@ -18,20 +22,35 @@ class IsDeleted(admin.SimpleListFilter):
         return queryset if self.value() is None else queryset.filter(deleted_at__isnull=self.value() == "no")
 
 
-class DeletableAdmin(CommandAdmin):
-    """A row that a command marks as deleted; the tombstone stays in the table."""
+class WordsAdmin(CommandAdmin):
+    """Somebody's words. A command marks them as deleted; the tombstone stays in the table."""
 
+    list_filter = [IsDeleted, "created_at"]
+    list_select_related = ["author"]
+    ordering = ["-id"]
     delete_command: type
 
+    @admin.display(description="text")
+    def text_start(self, words):
+        return words.text[:80]
+
+    def has_change_permission(self, request, obj=None):
+        return super().has_change_permission(request, obj) and not (obj and obj.deleted_at)
+
     def has_delete_permission(self, request, obj=None):
-        return admin.ModelAdmin.has_delete_permission(self, request, obj)
+        return request.user.is_staff and not (obj and obj.deleted_at)
 
     def get_deleted_objects(self, objs, request):
         # Nothing else goes with it: the row stays as a tombstone.
-        return [str(obj) for obj in objs], {self.opts.verbose_name_plural: len(objs)}, set(), []
+        deleted = [f"{obj} (deleted already)" for obj in objs if obj.deleted_at]
+        return [str(obj) for obj in objs], {self.opts.verbose_name_plural: len(objs)}, set(), deleted
+
+    def log_deletions(self, request, queryset):
+        """Django logs before it deletes, but a command may be refused: see delete_model."""
 
     def delete_model(self, request, obj):
         self.run(request, self.delete_command(moderated=True), obj)
+        super().log_deletions(request, [obj])
 
     def delete_queryset(self, request, queryset):
         for obj in queryset:
@@ -39,49 +58,55 @@ class DeletableAdmin(CommandAdmin):
 
 
 @admin.register(Post)
-class PostAdmin(DeletableAdmin):
-    list_display = [
-        "id",
-        "author",
-        "text_start",
-        "like_count",
-        "comment_count",
-        "created_at",
-        "edited_at",
-        "deleted_at",
-    ]
-    list_filter = [IsDeleted, "created_at"]
-    search_fields = ["=id", "=author__username", "text"]
-    list_select_related = ["author"]
-    ordering = ["-id"]
+class PostAdmin(WordsAdmin):
+    list_display = ["text_start", "author", "like_count", "comment_count", "created_at", "deleted_at"]
+    search_fields = ["=author__username", "text"]
+    search_help_text = "An id, the name of an author, or a part of a text"
+    fields = [
+        "text", "author", "hashtags", "like_count", "comment_count", "created_at", "edited_at", "deleted_at",
+        "id", "version", "sequence",
+    ]  # fmt: skip
     editable = ("text",)
     delete_command = DeletePost
 
-    @admin.display(description="text")
-    def text_start(self, post):
-        return post.text[:80]
+    def get_form(self, request, obj=None, change=False, **kwargs):
+        widgets = {"text": Textarea(attrs={"rows": 6, "class": "vLargeTextField"})}
+        return super().get_form(request, obj, change, widgets=widgets, **kwargs)
 
     def change_command(self, obj):
         return EditPost(obj.text, moderated=True)
 
+    def view_on_site(self, obj):
+        return reverse("post", args=[obj.pk])
+
 
 @admin.register(Comment)
-class CommentAdmin(DeletableAdmin):
-    list_display = ["id", "author", "post_id", "text", "created_at", "deleted_at"]
-    list_filter = [IsDeleted, "created_at"]
-    search_fields = ["=id", "=post__id", "=author__username", "text"]
-    list_select_related = ["author"]
-    ordering = ["-id"]
+class CommentAdmin(WordsAdmin):
+    list_display = ["text_start", "author", "post_id", "created_at", "deleted_at"]
+    search_fields = ["=author__username", "text"]
+    search_ids = ("pk", "post_id")
+    fields = ["text", "author", "post", "created_at", "deleted_at", "id"]
+    search_help_text = "An id of a comment or a post, the name of an author, or a part of a text"
     delete_command = DeleteComment
 
     def has_change_permission(self, request, obj=None):
         return False
 
+    def view_on_site(self, obj):
+        return reverse("comment", args=[obj.pk])
+
 
 @admin.register(Like)
 class LikeAdmin(ReadOnlyAdmin):
-    list_display = ["id", "user", "post_id", "active", "stamp"]
+    list_display = ["user", "post_id", "active", "since"]
     list_filter = ["active"]
-    search_fields = ["=post__id", "=user__username"]
+    search_fields = ["=user__username"]
+    search_ids = ("post_id", "user_id")
+    search_help_text = "An id of a post, or the name of a user"
     list_select_related = ["user"]
     ordering = ["-id"]
+    fields = ["user", "post", "active", "since"]
+
+    @admin.display(description="since", ordering="stamp")
+    def since(self, like):
+        return datetime.fromtimestamp(like.stamp / 1_000_000, UTC)

@@ -2,6 +2,12 @@
 
 import os
 
+from gunicorn import util
+
+from config.gunicorn.refusals import write_problem
+
+util.write_error = write_problem
+
 worker_class = os.environ.get("GUNICORN_WORKER_CLASS", "gthread")
 workers = int(os.environ.get("GUNICORN_WORKERS", "1"))
 threads = int(os.environ.get("GUNICORN_THREADS", "8"))
@@ -15,6 +21,10 @@ max_requests_jitter = 20_000
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 # Two pools on one machine would fight for the one control socket.
 control_socket_disable = True
+# As much as nginx lets through (a line of 8k, 32k of headers), so that it is the gateway that refuses more.
+limit_request_line = 8190
+limit_request_fields = 1100
+limit_request_field_size = 8192
 # Only the gateway talks to a pool, over a socket that no other user can reach.
 forwarded_allow_ips = "*"
 accesslog = None

@@ -3,7 +3,7 @@
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from config.settings.env import env
+from config.settings.env import ROLE, env
 
 
 def valkey(url: str, timeout: float, **options) -> dict:
@@ -26,8 +26,9 @@ def valkey(url: str, timeout: float, **options) -> dict:
 CACHES = {
     # STATE_URL: sessions, limits and locks. Django's own cache API writes here.
     "default": valkey(env.str("STATE_URL"), timeout=0.5),
-    # CACHE_URL: the read cache. A read may lose at most this long to a cache that does not answer.
-    "read_cache": valkey(env.str("CACHE_URL"), timeout=0.05),
+    # CACHE_URL: the read cache. A read may lose at most 50 ms to a cache that does not answer; a worker that
+    # invalidates for a whole batch would rather wait than leave clients to pass the cache by.
+    "read_cache": valkey(env.str("CACHE_URL"), timeout=1 if ROLE == "worker" else 0.05),
     # LOG_URL: the command log. An fsync of a busy disk may take a while; a write would rather wait than fail.
     "command_log": valkey(env.str("LOG_URL"), timeout=2),
 }

@@ -13,6 +13,7 @@ LOGGING = {
     "loggers": {
         # A 4xx is the client's affair and stands in the gateway's access log already.
         "django.request": {"level": "ERROR"},
-        "django.security.DisallowedHost": {"level": "ERROR"},
+        # At ERROR each of these would write a traceback: a client could fill the disk.
+        "django.security": {"level": "CRITICAL"},
     },
 }

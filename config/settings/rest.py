@@ -8,8 +8,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticatedOrReadOnly"],
     "DEFAULT_PARSER_CLASSES": [
         "socialapp.cqrs.http.parsers.StrictJSONParser",
-        "rest_framework.parsers.FormParser",
-        "rest_framework.parsers.MultiPartParser",
+        "socialapp.cqrs.http.parsers.StrictFormParser",
+        "socialapp.cqrs.http.parsers.StrictMultiPartParser",
     ],
     "DEFAULT_RENDERER_CLASSES": [
         "socialapp.cqrs.http.renderers.BytesJSONRenderer",
@@ -18,6 +18,8 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "socialapp.cqrs.http.openapi.OperationSchema",
     "DEFAULT_METADATA_CLASS": "socialapp.cqrs.http.metadata.Metadata",
     "EXCEPTION_HANDLER": "socialapp.cqrs.http.problems.problem_response",
+    # The schema's page puts its `version` parameter into a header, whatever it is.
+    "ALLOWED_VERSIONS": ["v1"],
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "DATETIME_FORMAT": "iso-8601",
 }
@@ -31,6 +33,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "defaultModelsExpandDepth": 0},
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],

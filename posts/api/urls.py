@@ -13,6 +13,8 @@ class Posts(read.ReadPosts, write.WritePosts):
 class PostDetail(read.ReadPost, write.WritePost):
     """One post. Its author may edit and delete it."""
 
+    name = "Post"
+
 
 class Like(read.ReadLikes, write.WriteLike):
     """PUT to like a post, DELETE to take it back; GET shows who likes it."""
@@ -24,6 +26,8 @@ class Comments(read.ReadComments, write.WriteComments):
 
 class CommentDetail(read.ReadComment, write.WriteComment):
     """One comment. Its author may delete it."""
+
+    name = "Comment"
 
 
 class Likes(read.ReadLikes):

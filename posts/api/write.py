@@ -2,7 +2,7 @@
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
-from rest_framework.permissions import IsAuthenticatedOrReadOnly
+from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticatedOrReadOnly
 
 from posts import fragments
 from posts.api import schemas
@@ -18,6 +18,13 @@ POST = resources.declare(Resource("post", route="post", entities=fragments.posts
 COMMENT = resources.declare(Resource("comment", route="comment", entities=fragments.comments))
 
 CREATED, OK, DELETED = status.HTTP_201_CREATED, status.HTTP_200_OK, status.HTTP_204_NO_CONTENT
+
+
+class IsAuthorOrReadOnly(BasePermission):
+    """Whether a page offers to edit and delete the document that it shows. The rule itself is the handler's."""
+
+    def has_object_permission(self, request, view, document):
+        return request.method in SAFE_METHODS or document.get("author", {}).get("id") == str(request.user.pk)
 
 
 class PostWrite(CommandView):
@@ -46,6 +53,7 @@ class WritePosts(PostWrite):
 
 class WritePost(PostWrite):
     serializer_class = schemas.PostText
+    permission_classes = [IsAuthenticatedOrReadOnly, IsAuthorOrReadOnly]
 
     @extend_schema(request=schemas.PostText, responses={200: schemas.PostAnswer, 202: AcceptedAnswer})
     def patch(self, request, post_id):
@@ -83,6 +91,7 @@ class WriteComments(PostWrite):
 
 class WriteComment(PostWrite):
     serializer_class = Nothing
+    permission_classes = [IsAuthenticatedOrReadOnly, IsAuthorOrReadOnly]
 
     @extend_schema(request=None, responses={202: AcceptedAnswer, 204: None})
     def delete(self, request, comment_id):

@@ -1,32 +1,52 @@
 """Users for operators: who they are, and whether they may log in."""
 
 from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.urls import reverse
 
 from socialapp.accounts.commands import SetAccess
 from socialapp.accounts.models import RefreshToken, User
 from socialapp.cqrs.admin import CommandAdmin, ReadOnlyAdmin
 
+# Who is staff is all there is to permissions; a group would promise more.
+admin.site.unregister(Group)
+
 
 @admin.register(User)
 class UserAdmin(CommandAdmin):
-    list_display = ["username", "name", "email", "is_active", "is_staff", "post_count", "follower_count", "date_joined"]
+    """Staff may look; access is given and taken by superusers."""
+
+    list_display = ["username", "name", "email", "is_active", "is_staff", "post_count", "date_joined"]
     list_filter = ["is_active", "is_staff", "date_joined"]
-    search_fields = ["username", "name", "=email", "=id"]
+    search_fields = ["username", "name", "=email"]
+    search_help_text = "An id, a part of a name, or an e-mail address"
     ordering = ["-date_joined"]
-    exclude = ["password", "groups", "user_permissions"]
+    fields = [
+        "username", "name", "email", "bio", "is_active", "is_staff", "is_superuser", "date_joined", "last_login",
+        "post_count", "follower_count", "following_count", "id", "sequence",
+    ]  # fmt: skip
     editable = ("is_active", "is_staff")
+
+    def has_change_permission(self, request, obj=None):
+        return request.user.is_superuser
 
     def change_command(self, obj):
         return SetAccess(obj.is_active, obj.is_staff)
+
+    def view_on_site(self, obj):
+        return reverse("user", args=[obj.username])
 
 
 @admin.register(RefreshToken)
 class RefreshTokenAdmin(ReadOnlyAdmin):
     """Who is logged in, and since when. The digests are of no use to anybody and are not shown."""
 
-    list_display = ["family", "user", "issued_at", "expires_at", "used_at", "revoked_at"]
+    list_display = ["user", "issued_at", "expires_at", "used_at", "revoked_at", "family"]
     list_display_links = None
     list_filter = ["issued_at", "revoked_at"]
-    search_fields = ["=family", "user__username"]
+    search_fields = ["user__username"]
+    search_ids = ("family", "user_id")
+    search_help_text = "A part of a user's name, or the id of a family of tokens"
     list_select_related = ["user"]
+    ordering = ["-issued_at"]
     fields = ["family", "user", "issued_at", "expires_at", "used_at", "revoked_at"]

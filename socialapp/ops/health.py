@@ -11,6 +11,7 @@ from socialapp.ops import liveness
 
 # Seconds without a heartbeat after which beat, or whoever runs its tasks, counts as down.
 BEAT_SILENCE = 5
+DURABLE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
 def live(request: HttpRequest) -> JsonResponse:
@@ -41,7 +42,7 @@ def _checks() -> dict[str, Callable[[], dict]]:
         **databases,
         "cache": lambda: _ping(valkey.read_cache()),
         "state": lambda: _ping(valkey.state()),
-        "log": lambda: _ping(valkey.command_log()),
+        "log": _log,
         "workers": _workers,
         "beat": _beat,
     }
@@ -71,6 +72,13 @@ def _replica(alias: str) -> dict:
 def _ping(client) -> dict:
     client.ping()
     return {}
+
+
+def _log() -> dict:
+    """202 means on disk: a log that may lose or evict what it has answered is as bad as none."""
+    found = valkey.command_log().config_get("appendonly", "appendfsync", "maxmemory-policy")
+    wrong = [name for name, value in DURABLE.items() if found.get(name) != value]
+    return {"status": "down", "error": f"set {', '.join(wrong)}"} if wrong else {}
 
 
 def _workers() -> dict:

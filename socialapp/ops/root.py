@@ -20,8 +20,9 @@ ENTRANCES = {
 class ApiRoot(APIView):
     """Posts are available, orders are consistent. Start with the posts."""
 
+    name = "API"
     permission_classes = [AllowAny]
 
-    @extend_schema(responses={200: dict})
+    @extend_schema(responses={200: dict}, tags=["root"])
     def get(self, request):
         return Response({name: reverse(route, request=request) for name, route in ENTRANCES.items()})

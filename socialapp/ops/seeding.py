@@ -3,6 +3,7 @@
 A `seeds` module has TABLES (the models it writes), add_arguments(parser), plan(options) and write(world).
 """
 
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,6 @@ from types import ModuleType
 from uuid import UUID
 
 from django.apps import apps
-from django.core.management.base import CommandError
 from django.db import connections
 from django.db.models import NOT_PROVIDED, AutoField, Model
 from django.utils.module_loading import module_has_submodule
@@ -60,11 +60,10 @@ def plan(options: dict) -> dict[str, int]:
 
 
 def number_of_rows(text: str) -> int:
-    """The type of an option; 100_000 is understood."""
-    number = int(text)
-    if number < 0:
-        raise ValueError("fewer than none")
-    return number
+    """The type of an option. Raises ArgumentTypeError."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is not a number of rows")
+    return int(text)
 
 
 def copy(model: type[Model], columns: Sequence[str], rows: Iterable[tuple]) -> None:
@@ -92,18 +91,22 @@ def _constants(model: type[Model], columns: Sequence[str]) -> dict[str, object]:
 
 
 def zipf(count: int) -> list[float]:
-    """Weights of ranks 1 to `count`: the first weighs as much as the second and the third together, and so on."""
+    """Weights of ranks 1 to `count`: the n-th has one n-th of the first's."""
     return [1 / rank for rank in range(1, count + 1)]
 
 
 def shares(total: int, count: int, *, most: int, random: Random) -> list[int]:
-    """Deal `total` things to `count` ranks by Zipf's law, at most `most` to each; what that leaves goes down."""
+    """Deal `total` things to `count` ranks by Zipf's law, at most `most` to each; what that leaves goes down.
+
+    All are dealt, if `most` allows it at all.
+    """
     weights = zipf(count)
     behind = list(accumulate(reversed(weights)))
     dealt = []
     for weight in weights:
-        # Rounded up or down by chance: else the long tail would get nothing, or everybody in it the same.
-        share = min(int(total * weight / behind.pop() + random.random()), most, total)
+        # Rounded up or down by chance: else a whole tail of small fractions would get nothing.
+        wanted = int(total * weight / behind.pop() + random.random())
+        share = min(max(wanted, total - most * len(behind)), most, total)
         dealt.append(share)
         total -= share
     return dealt
@@ -114,8 +117,3 @@ def faker(random: Random, locale: str = "en_US") -> Faker:
     fake = Faker(locale)
     fake.seed_instance(random.getrandbits(64))
     return fake
-
-
-def require_possible(possible: bool, message: str) -> None:
-    if not possible:
-        raise CommandError(message)

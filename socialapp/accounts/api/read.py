@@ -14,6 +14,9 @@ from socialapp.identity.signing import jwks
 
 
 class ReadUser(EntityRead):
+    """Somebody's profile."""
+
+    name = "User"
     entities = fragments.users
 
     def fragment(self, request, **kwargs):
@@ -46,6 +49,6 @@ class ReadKeys(GenericAPIView):
     permission_classes = [AllowAny]
     authentication_classes = []
 
-    @extend_schema(responses={200: dict})
+    @extend_schema(responses={200: dict}, tags=["auth"])
     def get(self, request):
         return Response(jwks(), headers={"Cache-Control": "public, max-age=300"})

@@ -4,7 +4,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError as PasswordRefused
 from rest_framework import serializers
 
-from socialapp.accounts.models import USERNAME
+from socialapp.accounts.models import USERNAME, User
 from socialapp.cqrs.http.schemas import Schema
 
 LONGEST_PASSWORD = 256
@@ -20,12 +20,14 @@ class Registration(Schema):
     email = serializers.EmailField(required=False, max_length=254, default="", allow_blank=True)
     name = serializers.CharField(required=False, max_length=100, default="", allow_blank=True)
 
-    def validate_password(self, password: str) -> str:
+    def validate(self, attrs: dict) -> dict:
+        """The password is checked last: it may not resemble the rest."""
+        person = User(username=attrs["username"], email=attrs["email"], name=attrs["name"])
         try:
-            validate_password(password)
+            validate_password(attrs["password"], person)
         except PasswordRefused as error:
-            raise serializers.ValidationError(error.messages, code="weak_password") from error
-        return password
+            raise serializers.ValidationError({"password": error.messages}, code="weak_password") from error
+        return attrs
 
 
 class Credentials(Schema):

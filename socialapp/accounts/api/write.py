@@ -30,6 +30,8 @@ ME = resources.declare(Resource("user", route="me", entities=None, by_id=False))
 
 
 class Register(CommandView):
+    """Make an account."""
+
     serializer_class = schemas.Registration
     permission_classes = [AllowAny]
 
@@ -78,6 +80,8 @@ class TokenView(GenericAPIView):
 
 
 class ObtainToken(TokenView):
+    """Log in: name and password for an access token and a refresh token."""
+
     serializer_class = schemas.Credentials
 
     @extend_schema(request=schemas.Credentials, responses=schemas.TokenPair)
@@ -89,6 +93,8 @@ class ObtainToken(TokenView):
 
 
 class RefreshToken(TokenView):
+    """A refresh token, good for one use, for the next pair of tokens."""
+
     serializer_class = schemas.Refresh
 
     @extend_schema(request=schemas.Refresh, responses=schemas.TokenPair)
@@ -101,6 +107,8 @@ class RefreshToken(TokenView):
 
 
 class LogOut(TokenView):
+    """End the log-in that a refresh token belongs to."""
+
     serializer_class = schemas.Refresh
 
     @extend_schema(request=schemas.Refresh, responses={204: None})

@@ -18,7 +18,9 @@ resources.declare(Resource("command", route="command", entities=None))
 
 
 class CommandStatus(APIView):
-    """Only the actor may look; to all others the command does not exist."""
+    """What became of a command. Only its actor may look; to all others it does not exist."""
+
+    name = "Command"
 
     permission_classes = [IsAuthenticated]
 

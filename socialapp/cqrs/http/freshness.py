@@ -21,16 +21,26 @@ def freshness(get_response):
             return to_http(problem)
         if token is None or (may_write and request.method not in ("GET", "HEAD")):
             return get_response(request)
-        token, kept = settled(token, wait_preference(request))
-        request.consistency_token = token
-        with requiring(Requirement(token, skip_cache=bool(token.pending))):
+        fresher, kept = settled(token, wait_preference(request))
+        request.consistency_token = fresher
+        with requiring(Requirement(fresher, skip_cache=bool(fresher.pending))):
             response = get_response(request)
-        if response.status_code < 400:
-            response["Consistency"] = "strong" if kept else "eventual"
-            response[consistency.HEADER] = token.encode()
+        _tell(response, fresher, kept)
+        if consistency.COOKIE in request.COOKIES and fresher != token:
+            # Else the browser would ask about the same settled commands for as long as the cookie lives.
+            remember(request, response, fresher)
         return response
 
     return middleware
+
+
+def _tell(response: HttpResponse, token: Token, kept: bool) -> None:
+    """Say what the read could promise; what carries somebody's token is stored by no shared cache."""
+    response["Consistency"] = "strong" if kept else "eventual"
+    response[consistency.HEADER] = token.encode()
+    if response.has_header("X-Accel-Expires"):
+        del response["X-Accel-Expires"]
+        response["Cache-Control"] = "private, no-cache"
 
 
 def settled(token: Token, seconds: float | None) -> tuple[Token, bool]:

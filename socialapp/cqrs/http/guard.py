@@ -1,17 +1,37 @@
-"""The outermost middleware: the role's guard, the body limit, the request's id, and the last resort for errors."""
+"""The outermost middleware: the role's guard, the limits of a request, its id, and Django's wordless 405."""
 
 import re
 import secrets
+from functools import lru_cache
 
-from django.http import HttpRequest
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http.request import split_domain_port, validate_host
 
 from socialapp.cqrs import roles
-from socialapp.cqrs.http.problems import to_http
+from socialapp.cqrs.http.problems import negotiated, to_http, unhandled
 from socialapp.cqrs.problems import Problem, TooLarge, WrongPool
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 LARGEST_BODY = 1024 * 1024
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
+# The same as the gateway's, so that one id stands in the logs of both.
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
+# Load balancers ask for a server's health by its address.
+FOR_ANY_HOST = ("/health", "/health/ready", "/metrics")
+# Sessions begin, end and are used for operators' writes there; the gateway sends all of it to the write pool.
+SESSION_PAGES = ("/admin/", "/auth/")
+
+
+class UnknownHost(Problem):
+    status, code, title = 400, "unknown_host", "Unknown host"
+
+
+class LengthRequired(Problem):
+    status, code, title = 411, "length_required", "Length required"
+
+
+class MethodNotAllowed(Problem):
+    status, code, title = 405, "method_not_allowed", "Method Not Allowed"
 
 
 def guard(get_response):
@@ -21,10 +41,11 @@ def guard(get_response):
     def middleware(request: HttpRequest):
         request.request_id = _request_id(request)
         problem = _refusal(request, only_reads)
-        response = to_http(problem) if problem else get_response(request)
+        response = to_http(problem) if problem else _worded(request, get_response(request))
         response["X-Request-ID"] = request.request_id
         return response
 
+    middleware.process_exception = unhandled
     return middleware
 
 
@@ -34,11 +55,33 @@ def _request_id(request: HttpRequest) -> str:
 
 
 def _refusal(request: HttpRequest, only_reads: bool) -> Problem | None:
-    if request.method in SAFE:
-        return None
-    if only_reads:
-        return WrongPool("Send writes to the gateway, or to a server of the write pool.")
+    safe = request.method in SAFE
+    if only_reads and (not safe or request.path.startswith(SESSION_PAGES)):
+        return WrongPool("Send this to the gateway, or to a server of the write pool.")
+    # Answers carry URLs: one that cannot be made must not be found out after the write.
+    if request.path not in FOR_ANY_HOST and not _is_ours(request.META.get("HTTP_HOST", "")):
+        return UnknownHost("The Host header names no host of ours.")
+    return None if safe else _refused_body(request)
+
+
+def _refused_body(request: HttpRequest) -> Problem | None:
+    if "HTTP_TRANSFER_ENCODING" in request.META:
+        # Django would see an empty body. The gateway, which buffers bodies, sends their lengths.
+        return LengthRequired("Send a Content-Length, or go through the gateway.")
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if length.isdigit() and int(length) > LARGEST_BODY:
+    if len(length) > 9 or int(length) > LARGEST_BODY:
         return TooLarge("A body may have 1 MiB.")
     return None
+
+
+@lru_cache(maxsize=256)
+def _is_ours(host: str) -> bool:
+    domain, _ = split_domain_port(host)
+    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
+
+
+def _worded(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """Django's own views answer 405 with an empty page."""
+    if not isinstance(response, HttpResponseNotAllowed):
+        return response
+    return negotiated(request, MethodNotAllowed(headers={"Allow": response["Allow"]}))

@@ -15,7 +15,7 @@ TOP_LEVELS = (2, 6)
 
 
 def linked(text: str, kind: str | None) -> SafeString:
-    """Indented JSON as HTML. URLs become links, and so do names of things: `post_id`, `username`, the `id` of a `kind`."""
+    """Indented JSON as HTML. URLs become links, and names of things do: `post_id`, `username`, the `id` of a `kind`."""
 
     def link(found: re.Match) -> str:
         indentation, member, value = found.groups()

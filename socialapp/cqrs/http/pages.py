@@ -1,15 +1,18 @@
 """Keyset pages: `limit` and an opaque `cursor` in, the URL of the next page out."""
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import orjson
 from django.http import HttpRequest
 
-from socialapp.cqrs.cursors import invalid_parameter
+from socialapp.cqrs.cursors import LONGEST, invalid_parameter
 
 DEFAULT_LIMIT = 20
 LARGEST_LIMIT = 100
+LIMIT = re.compile(r"[0-9]{1,3}")
+CURSOR = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,10 @@ def page_request(request: HttpRequest) -> PageRequest:
     if not request.META["QUERY_STRING"]:
         return PageRequest(DEFAULT_LIMIT, None)
     limit = request.GET.get("limit", str(DEFAULT_LIMIT))
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= LARGEST_LIMIT):
+    if not LIMIT.fullmatch(limit) or not 1 <= int(limit) <= LARGEST_LIMIT:
         raise invalid_parameter("limit", f"A whole number from 1 to {LARGEST_LIMIT}.")
-    return PageRequest(int(limit), request.GET.get("cursor") or None)
+    cursor = request.GET.get("cursor") or None
+    # Before the cache is asked: it remembers for seconds what it was asked for.
+    if cursor and not CURSOR.fullmatch(cursor):
+        raise invalid_parameter("cursor", "Use the `next` of the page before.")
+    return PageRequest(int(limit), cursor)

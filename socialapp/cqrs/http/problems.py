@@ -1,11 +1,13 @@
 """Every error becomes an RFC 9457 problem document: Problems, DRF's exceptions, Django's error pages."""
 
 import logging
+from http import HTTPStatus
 
 import orjson
-from django.core.exceptions import RequestDataTooBig
-from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation, ValidationError
+from django.db import DataError, InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.template.loader import render_to_string
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -24,14 +26,19 @@ def to_http(problem: Problem) -> HttpResponse:
     for name, value in problem.headers.items():
         response[name] = value
     response["Cache-Control"] = "no-store"
+    response["X-Content-Type-Options"] = "nosniff"
     return response
 
 
-def problem_response(error: Exception, context: dict) -> Response | None:
+def problem_response(error: Exception, context: dict) -> HttpResponse | None:
     """DRF's EXCEPTION_HANDLER. None for what nobody expected: that is a 500 with a traceback in the log."""
     problem = to_problem(error)
     if problem is None:
         return None
+    renderer = getattr(context["request"], "accepted_renderer", None)
+    if getattr(renderer, "format", None) != "api":
+        # Not through the view's renderers, which may make YAML of it (the schema) or look for a template (the docs).
+        return to_http(problem)
     headers = problem.headers | {"Cache-Control": "no-store"}
     return Response(problem.document(), status=problem.status, headers=headers, content_type=MEDIA_TYPE)
 
@@ -48,12 +55,24 @@ def to_problem(error: Exception) -> Problem | None:
             return NotFound()
         case RequestDataTooBig():
             return TooLarge()
-        case OperationalError() | InterfaceError() if is_infrastructure(error):
-            logger.error("a database did not answer: %s", error)
-            return Unavailable("A database did not answer in time.")
-        case _ if isinstance(error, valkey.UNREACHABLE):
-            logger.error("a Valkey did not answer: %s", error)
-            return Unavailable("A store did not answer in time.")
+        case SuspiciousOperation() | BadRequest():
+            return Problem("The request is malformed, or has too many fields.")
+        case ValidationError() | DataError():
+            # From where nobody validates, as in the admin's addresses: an id that is none, NUL in a text.
+            logger.warning("refused by a column: %s", error)
+            return Problem("The request holds a value that cannot be.")
+        case UnreadablePostError():
+            return Problem("The body broke off.")
+    return _from_infrastructure(error)
+
+
+def _from_infrastructure(error: Exception) -> Problem | None:
+    if isinstance(error, OperationalError | InterfaceError) and is_infrastructure(error):
+        logger.error("a database did not answer: %s", error)
+        return Unavailable("A database did not answer in time.")
+    if isinstance(error, valkey.UNREACHABLE):
+        logger.error("a Valkey did not answer: %s", error)
+        return Unavailable("A store did not answer in time.")
     return None
 
 
@@ -66,7 +85,8 @@ def _from_drf(error: exceptions.APIException) -> Problem:
     code = error.get_codes()
     code = code if isinstance(code, str) else error.default_code
     detail = error.detail if isinstance(error.detail, str) else error.default_detail
-    title = str(error.default_detail).rstrip(".")
+    # Not DRF's default_detail, which may be a pattern ('Method "{method}" not allowed.').
+    title = HTTPStatus(error.status_code).phrase
     return Problem(str(detail), status=error.status_code, code=code, title=title, headers=headers)
 
 
@@ -90,21 +110,38 @@ def _flatten(field: str, details: object):
             yield from _flatten(f"{field}.{index}" if nested else field, inner)
 
 
+def negotiated(request: HttpRequest, problem: Problem) -> HttpResponse:
+    """The document, or the same as a page where a browser asks outside of any view."""
+    if not request.META.get("HTTP_ACCEPT", "").lstrip().lower().startswith("text/html"):
+        return to_http(problem)
+    context = {"problem": problem.document(), "request_id": getattr(request, "request_id", "")}
+    headers = problem.headers | {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
+    return HttpResponse(render_to_string("socialapp/problem.html", context), status=problem.status, headers=headers)
+
+
+def unhandled(request: HttpRequest, error: Exception) -> HttpResponse | None:
+    """A middleware's process_exception, for views that are not DRF's. None: that is a 500."""
+    problem = to_problem(error)
+    return problem and negotiated(request, problem)
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return to_http(to_problem(exception) or Problem())
+    return negotiated(request, to_problem(exception) or Problem())
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return to_http(Problem(status=403, code="forbidden", title="Forbidden"))
+    return negotiated(request, Problem(status=403, code="forbidden", title="Forbidden"))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return to_http(NotFound("Nothing lives at this address."))
+    return negotiated(request, NotFound("Nothing lives at this address."))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return to_http(Problem("The error was logged.", status=500, code="internal", title="Internal error"))
+    return negotiated(request, Problem("The error was logged.", status=500, code="internal", title="Internal error"))
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return to_http(Problem(reason, status=403, code="csrf_failed", title="The form's CSRF token does not match"))
+    title = "The form's CSRF token does not match"
+    detail = f"{reason} Go back, load the page again and send the form once more."
+    return negotiated(request, Problem(detail.strip(), status=403, code="csrf_failed", title=title))

@@ -4,6 +4,7 @@ The hit path is one Valkey round trip: no parsing, no serializer, no ORM, and no
 """
 
 from collections.abc import Callable
+from functools import cache
 from hashlib import blake2b
 
 from django.http import HttpRequest, HttpResponse
@@ -112,14 +113,17 @@ def _with_caching(response: HttpResponse, etag: str, *, private: bool = False) -
     return response
 
 
+@cache
+def page_of(element: type) -> serializers.Serializer:
+    """The schema of a page: {"results": [element], "next": url or null}. The same one for every list of `element`."""
+    fields = {"results": element(many=True), "next": serializers.URLField(allow_null=True)}
+    return inline_serializer(f"{element.__name__}Page", fields)
+
+
 def paged(element: type) -> Callable:
-    """Describe a list of `element` in the schema: {"results": [element], "next": url or null}."""
-    results = element(many=True)
-    page = inline_serializer(
-        f"{element.__name__}Page", {"results": results, "next": serializers.URLField(allow_null=True)}
-    )
+    """Describe a list of `element` in the schema."""
     parameters = [
         OpenApiParameter("limit", int, description=f"1 to {LARGEST_LIMIT}, default {DEFAULT_LIMIT}"),
         OpenApiParameter("cursor", str, description="from the `next` of the page before"),
     ]
-    return extend_schema(parameters=parameters, responses=page)
+    return extend_schema(parameters=parameters, responses=page_of(element))

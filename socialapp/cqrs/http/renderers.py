@@ -10,7 +10,7 @@ from socialapp.cqrs.http import page_links
 WITH_BODY = ("POST", "PUT", "PATCH")
 # What a page has no input for. Such a field is left out, and sent as raw JSON by whoever needs it.
 NO_INPUT = (serializers.ListField, serializers.ListSerializer, serializers.DictField)
-NOTHING_THERE = (404, 410)
+NOTHING_TO_DO = (403, 404, 410)
 
 
 class BytesJSONRenderer(BaseRenderer):
@@ -67,16 +67,22 @@ class BrowsableRenderer(BrowsableAPIRenderer):
         context = super().get_context(data, accepted_media_type, renderer_context)
         request, response, view = (renderer_context[name] for name in ("request", "response", "view"))
         document = _document(data)
-        shown = response.status_code not in NOTHING_THERE and not _is_deleted(view, response)
-        forms = [form for method in WITH_BODY if (form := self._form(view, method, request, document))] if shown else []
+        usable = response.status_code not in NOTHING_TO_DO and not _is_deleted(view, response)
+        forms = self._forms(renderer_context, document) if usable else []
         context["response_headers"]["Content-Type"] = response.content_type or BytesJSONRenderer.media_type
         return context | {
             "document": document,
             "forms": [form for form in forms if form["fields"]],
             "buttons": [form["method"] for form in forms if not form["fields"]],
-            "delete_form": shown and context["delete_form"],
-            "below": page_links.below(request),
+            "delete_form": usable and context["delete_form"],
+            "below": page_links.below(request) if usable else [],
         }
+
+    def show_form_for_method(self, view, method, request, obj):
+        """Whether the reader may use a method on the document of this page."""
+        response = self.renderer_context["response"]
+        document = _document(response.data) if response.status_code < 400 else None
+        return super().show_form_for_method(view, method, request, document if isinstance(document, dict) else None)
 
     def get_rendered_html_form(self, data, view, method, request):
         """DRF asks for all of its forms; only its buttons are used."""
@@ -85,18 +91,23 @@ class BrowsableRenderer(BrowsableAPIRenderer):
     def get_raw_data_form(self, data, view, method, request):
         return None
 
-    def _form(self, view, method: str, request, document: object) -> dict | None:
-        """{"method", "fields", "html", "raw"}, filled with what was sent or with what there is; None if not allowed."""
+    def _forms(self, renderer_context, document: object) -> list[dict]:
+        """{"method", "fields", "html", "raw"} of each method with a body that the reader may use."""
+        view, request, forms = renderer_context["view"], renderer_context["request"], []
         if getattr(view, "serializer_class", None) is None:
-            return None
-        with override_method(view, request, method) as asked:
-            if not self.show_form_for_method(view, method, asked, None):
-                return None
-            serializer = _filled(view, method, request, document)
-            form = {"method": method, "fields": list(serializer.fields), "raw": _raw(serializer)}
-            if not any(field.required and isinstance(field, NO_INPUT) for field in serializer.fields.values()):
-                form["html"] = self.render_form_for_serializer(serializer)
-            return form
+            return forms
+        for method in WITH_BODY:
+            with override_method(view, request, method) as asked:
+                if self.show_form_for_method(view, method, asked, None):
+                    serializer = _filled(view, request, method, renderer_context["response"], document)
+                    forms.append({"method": method} | self._fields(serializer))
+        return forms
+
+    def _fields(self, serializer: serializers.Serializer) -> dict:
+        fields = serializer.fields.values()
+        fits = not any(field.required and isinstance(field, NO_INPUT) for field in fields)
+        html = self.render_form_for_serializer(serializer) if fits else ""
+        return {"fields": list(serializer.fields), "html": html, "raw": _raw(serializer)}
 
 
 def _document(data: object) -> object:
@@ -108,11 +119,10 @@ def _is_deleted(view, response) -> bool:
     return response.status_code == 204 and "PUT" not in view.allowed_methods
 
 
-def _filled(view, method: str, request, document: object) -> serializers.Serializer:
+def _filled(view, request, method: str, response, document: object) -> serializers.Serializer:
     """A refused body comes back with what is wrong with it; an edit starts from what there is."""
-    response = view.response
-    if request.method == method and response.status_code >= 400 and _sent(request):
-        serializer = view.get_serializer(data=_sent(request))
+    if request.method == method and response.status_code >= 400 and (sent := _sent(request)):
+        serializer = view.get_serializer(data=sent)
         serializer.is_valid()
         return serializer
     serializer = view.get_serializer()

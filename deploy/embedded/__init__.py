@@ -1,0 +1,1 @@
+"""The whole system on one machine, without root, containers or system packages. `stack.Stack` is the way in."""

@@ -1,0 +1,66 @@
+"""The secrets of one stack: made once, kept in VAR/secrets.json for its owner's eyes."""
+
+import base64
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+
+@dataclass(frozen=True)
+class Credentials:
+    secret_key: str
+    jwt_private_key: str
+    superuser_password: str
+    replication_password: str
+    write_password: str
+    read_password: str
+    demo_password: str
+    operator_password: str
+
+    @property
+    def jwt_public_key(self) -> str:
+        private = Ed25519PrivateKey.from_private_bytes(from_base64url(self.jwt_private_key))
+        return to_base64url(private.public_key().public_bytes_raw())
+
+
+def to_base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def from_base64url(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def generate() -> Credentials:
+    return Credentials(
+        secret_key=secrets.token_urlsafe(48),
+        jwt_private_key=to_base64url(secrets.token_bytes(32)),
+        superuser_password=secrets.token_hex(24),
+        replication_password=secrets.token_hex(24),
+        write_password=secrets.token_hex(24),
+        read_password=secrets.token_hex(24),
+        # People type these two.
+        demo_password=secrets.token_hex(6),
+        operator_password=secrets.token_hex(10),
+    )
+
+
+def of_stack(var: Path) -> Credentials:
+    path = var / "secrets.json"
+    if not path.exists():
+        write_private(path, json.dumps(asdict(generate()), indent=1))
+    return Credentials(**json.loads(path.read_text()))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write for the owner only, and all or nothing: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    draft.replace(path)

@@ -1,0 +1,37 @@
+"""What each role's process finds in its environment; `config/settings` reads it. The read role learns no secret
+that would let it write."""
+
+from urllib.parse import urlencode
+
+from deploy.embedded.credentials import Credentials
+from deploy.embedded.layout import Layout
+from deploy.embedded.postgres_home import PostgresHome
+
+WRITING_ROLES = ("write", "worker")
+
+
+def database_url(user: str, password: str, home: PostgresHome, node: str, name: str = "socialapp") -> str:
+    where = urlencode({"host": home.socket_folder(node), "port": 5432}, safe="/")
+    return f"postgres://{user}:{password}@/{name}?{where}"
+
+
+def of_role(role: str, layout: Layout, home: PostgresHome, secret: Credentials, port: int) -> dict[str, str]:
+    environment = {
+        "SOCIALAPP_ROLE": role,
+        "SOCIALAPP_VAR": str(layout.var),
+        "SECRET_KEY": secret.secret_key,
+        "JWT_PUBLIC_KEYS": secret.jwt_public_key,
+        "DATABASE_READ_URL": database_url("socialapp_read", secret.read_password, home, "primary"),
+        "REPLICA_URLS": database_url("socialapp_read", secret.read_password, home, "replica"),
+        "CACHE_URL": f"unix://{layout.socket('valkey-cache')}?db=0",
+        "STATE_URL": f"unix://{layout.socket('valkey-state')}?db=0",
+        "LOG_URL": f"unix://{layout.socket('valkey-log')}?db=0",
+        "ALLOWED_HOSTS": "localhost,127.0.0.1,[::1]",
+        "PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "SECURE_TRANSPORT": "off",
+        "STATIC_ROOT": str(layout.static),
+    }
+    if role in WRITING_ROLES:
+        environment["DATABASE_URL"] = database_url("socialapp", secret.write_password, home, "primary")
+        environment["JWT_PRIVATE_KEY"] = secret.jwt_private_key
+    return environment

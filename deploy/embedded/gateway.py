@@ -1,0 +1,55 @@
+"""Fills in nginx's configuration from deploy/nginx for one machine. Called by `stack`."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from deploy.embedded.credentials import write_private
+from deploy.embedded.layout import Layout
+from deploy.embedded.programs import POOLS
+
+INCLUDED = ("read.conf", "cache.conf", "problems.conf")
+
+
+def write_configuration(layout: Layout, port: int) -> None:
+    source = layout.checkout / "deploy" / "nginx"
+    template = (source / "gateway.conf").read_text()
+    write_private(layout.nginx / "gateway.conf", filled_in(template, values(layout, port)))
+    for name in INCLUDED:
+        shutil.copyfile(source / name, layout.nginx / name)
+
+
+def filled_in(template: str, values: dict[str, str]) -> str:
+    """Replace @{NAME}; nginx's own variables start with $, and its named locations have no braces."""
+    return re.sub(r"@\{([A-Z_]+)\}", lambda found: values[found[1]], template)
+
+
+def values(layout: Layout, port: int) -> dict[str, str]:
+    readers, writers = sockets(layout, "read"), sockets(layout, "write")
+    return {
+        # Otherwise root's nginx becomes nobody, who cannot reach the sockets, and answers 502.
+        "USER": "user root;" if os.getuid() == 0 else "",
+        "LISTEN": f"127.0.0.1:{port}",
+        "READ_SERVERS": servers(readers),
+        "WRITE_SERVERS": servers(writers),
+        "EACH_WRITE_SERVER": " ".join(
+            f"upstream {name} {{ {servers({name: path})} keepalive 0; }}" for name, path in writers.items()
+        ),
+        "OTHER_WRITERS": " ".join(f"unix:{writers[name]} {other};" for name, other in neighbours(list(writers))),
+        # Below nginx's prefix, which is VAR/nginx: no path of this machine needs quoting.
+        "STATIC_ROOT": "../static",
+    }
+
+
+def sockets(layout: Layout, role: str) -> dict[str, Path]:
+    return {name: layout.socket(name) for name in POOLS if name.startswith(role)}
+
+
+def servers(paths: dict[str, Path]) -> str:
+    """A dead one refuses at once, so remembering that (max_fails) gains nothing, and an honest 503 counts as dead."""
+    return " ".join(f"server unix:{path} max_fails=0;" for path in paths.values())
+
+
+def neighbours(names: list[str]) -> list[tuple[str, str]]:
+    return list(zip(names, names[1:] + names[:1], strict=True))
