@@ -11,6 +11,7 @@ from config.settings.apps import (
     MIDDLEWARE,
     PASSWORD_HASHERS,
     ROOT_URLCONF,
+    SILENCED_SYSTEM_CHECKS,
     STATIC_ROOT,
     STATIC_URL,
     STORAGES,

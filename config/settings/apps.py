@@ -38,6 +38,10 @@ MIDDLEWARE = [
     *(["socialapp.cqrs.http.browsers.browsers_only"] if ROLE == "read" else BROWSER_MIDDLEWARE),
 ]
 
+# In the read role these run inside `browsers_only`, where Django's checks do not look for them.
+NESTED = ["admin.E408", "admin.E409", "admin.E410", "security.W001", "security.W002", "security.W003"]
+SILENCED_SYSTEM_CHECKS = NESTED if ROLE == "read" else []
+
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 
@@ -56,7 +60,7 @@ TEMPLATES = [
 ]
 
 AUTH_USER_MODEL = "accounts.User"
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+PASSWORD_HASHERS = ["socialapp.accounts.hashers.Argon2"]
 AUTH_PASSWORD_VALIDATORS = [
     {
         "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",

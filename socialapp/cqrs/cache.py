@@ -9,8 +9,9 @@ Facebook's leases: Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013.
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from socialapp.cqrs import keys, routing, valkey
 
@@ -173,8 +174,15 @@ def _invalidate(entry_keys: list[str], position: int, *, token: str, recovering:
     return [key for key, done in zip(entry_keys, pipeline.execute(), strict=True) if not done]
 
 
-def forget(pattern: str | None = None, *, batch: int = 1000) -> Iterable[int]:
-    """Drop entries matching `pattern` (glob over resource:scope:identifier), or everything; yields counts.
+def matching(pattern: str, *, batch: int = 1000) -> Iterator[bytes]:
+    """Keys of entries by a glob over resource:scope:identifier."""
+    for key in valkey.read_cache().scan_iter(match=f"{keys.PREFIX}:{pattern}:{{*}}", count=batch):
+        if keys.is_entry(key.decode()):
+            yield key
+
+
+def forget(pattern: str | None = None, *, batch: int = 1000) -> Iterator[int]:
+    """Drop entries matching `pattern`, or everything; yields counts.
 
     Safe at any time: a dropped entry is an eviction. Floors go all together (lost memory) or not at all, as one
     that was forgotten alone might come back lower.
@@ -184,12 +192,6 @@ def forget(pattern: str | None = None, *, batch: int = 1000) -> Iterable[int]:
         yield client.dbsize()
         client.flushdb()
         return
-    found = []
-    for key in client.scan_iter(match=f"{keys.PREFIX}:{pattern}:{{*}}", count=batch):
-        if keys.is_entry(key.decode()):
-            found.append(key)
-        if len(found) == batch:
-            yield client.unlink(*found)
-            found = []
-    if found:
-        yield client.unlink(*found)
+    found = matching(pattern, batch=batch)
+    while part := list(islice(found, batch)):
+        yield client.unlink(*part)

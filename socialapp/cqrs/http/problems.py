@@ -51,6 +51,11 @@ def to_problem(error: Exception) -> Problem | None:
             return _validation(error)
         case exceptions.APIException():
             return _from_drf(error)
+    return _from_django(error) or _from_infrastructure(error)
+
+
+def _from_django(error: Exception) -> Problem | None:
+    match error:
         case Http404():
             return NotFound()
         case RequestDataTooBig():
@@ -63,7 +68,7 @@ def to_problem(error: Exception) -> Problem | None:
             return Problem("The request holds a value that cannot be.")
         case UnreadablePostError():
             return Problem("The body broke off.")
-    return _from_infrastructure(error)
+    return None
 
 
 def _from_infrastructure(error: Exception) -> Problem | None:
@@ -98,7 +103,7 @@ def _validation(error: exceptions.ValidationError) -> Problem:
 
 def _flatten(field: str, details: object):
     """DRF's nested details as {"field": "items.0.quantity", "code", "message"}."""
-    if isinstance(details, dict) and set(details) == {"message", "code"}:
+    if _is_leaf(details):
         yield {"field": field, "code": details["code"], "message": str(details["message"])}
     elif isinstance(details, dict):
         for name, inner in details.items():
@@ -106,8 +111,13 @@ def _flatten(field: str, details: object):
             yield from _flatten(f"{field}.{name}".strip("."), inner)
     elif isinstance(details, list):
         for index, inner in enumerate(details):
-            nested = isinstance(inner, dict) and "message" not in inner
+            nested = isinstance(inner, dict) and not _is_leaf(inner)
             yield from _flatten(f"{field}.{index}" if nested else field, inner)
+
+
+def _is_leaf(details: object) -> bool:
+    """Not a body with a field that is called `message`."""
+    return isinstance(details, dict) and isinstance(details.get("message"), str)
 
 
 def negotiated(request: HttpRequest, problem: Problem) -> HttpResponse:

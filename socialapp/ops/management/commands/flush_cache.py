@@ -5,7 +5,7 @@ import sys
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from socialapp.cqrs import cache, keys, valkey
+from socialapp.cqrs import cache, valkey
 
 
 class Command(BaseCommand):
@@ -41,11 +41,9 @@ def noun(pattern: str | None) -> str:
 
 
 def count(pattern: str | None) -> int:
-    client = valkey.read_cache()
     if pattern is None:
-        return client.dbsize()
-    found = client.scan_iter(match=f"{keys.PREFIX}:{pattern}:{{*}}", count=1000)
-    return sum(keys.is_entry(key.decode()) for key in found)
+        return valkey.read_cache().dbsize()
+    return sum(1 for _ in cache.matching(pattern))
 
 
 def drop(pattern: str | None, hidden: bool | None) -> int:
