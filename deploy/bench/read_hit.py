@@ -18,8 +18,8 @@ from pathlib import Path
 from statistics import median
 
 from deploy.embedded.ground import free_port
-from deploy.embedded.layout import Layout
 from deploy.embedded.stack import Stack
+from deploy.embedded.wipe import delete_everything
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 WORKERS = ("sync", "gthread", "gevent")
@@ -52,8 +52,7 @@ def running_stack():
         stack.start(seed=True)
         yield stack
     finally:
-        stack.stop()
-        shutil.rmtree(Layout.of(var, CHECKOUT).var, ignore_errors=True)
+        delete_everything(stack)
 
 
 def hot_post(stack: Stack) -> str:

@@ -1,4 +1,4 @@
-"""Deletes all data of one stack, after asking. Called by the command line only."""
+"""Deletes all data of one stack, after asking. Called by the command line and by tests."""
 
 import shutil
 from contextlib import suppress
@@ -22,12 +22,17 @@ def reset(stack: Stack, *, dry_run: bool, sure: bool) -> None:
         return
     if not sure and ask(layout.var) != layout.var.name:
         raise StackFailure("Nothing was deleted.")
+    delete_everything(stack)
+    print("Deleted. make up starts afresh.")
+
+
+def delete_everything(stack: Stack) -> None:
+    """Stop the stack and leave nothing of it, also outside of VAR."""
     stack.stop()
-    for path in paths:
+    for path in everything(stack):
         delete(path)
     with suppress(OSError):
-        layout.var.rmdir()
-    print("Deleted. make up starts afresh.")
+        stack.layout.var.rmdir()
 
 
 def everything(stack: Stack) -> list[Path]:

@@ -1,114 +1,13 @@
-"""nginx with the real configuration, in front of origins that each test scripts."""
+"""The road of a request: which pool, which headers, what happens when servers die, what nginx itself refuses."""
 
-import http.client
 import json
-import os
 import re
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
-from deploy.embedded import binaries, gateway, ground
-from deploy.embedded.layout import Layout
-from deploy.tests.origin import Answer, Origin
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-# In this order: behind a no-cache nginx looks for nothing more, unless it has seen X-Accel-Expires before.
-PUBLIC = {"X-Accel-Expires": "1", "Cache-Control": "public, no-cache, stale-while-revalidate=1, stale-if-error=60"}
-POOLS = ("read-1", "read-2", "write-1", "write-2")
-
-
-@dataclass
-class Reply:
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
-
-    @property
-    def cache(self) -> str:
-        return (self.headers.get_all("Cache-Status") or [""])[-1]
-
-
-@dataclass
-class Gateway:
-    port: int
-    static: Path
-    origins: dict[str, Origin] = field(default_factory=dict)
-
-    def __call__(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-        answer = connection.getresponse()
-        reply = Reply(answer.status, answer.headers, answer.read())
-        connection.close()
-        return reply
-
-    def raw(self, request: bytes) -> bytes:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
-            connection.sendall(request)
-            return b"".join(iter(lambda: connection.recv(65536), b""))
-
-    def seen(self, pool: str) -> list:
-        return [request for name in POOLS if name.startswith(pool) for request in self.origins[name].seen]
-
-    def answer(self, pool: str, answer) -> None:
-        for name in POOLS:
-            if name.startswith(pool):
-                self.origins[name].answer = answer if callable(answer) else lambda _: answer
-
-
-@pytest.fixture(scope="module")
-def nginx():
-    # As long as a folder of sockets may be; pytest's own ones are longer.
-    folder = Path(tempfile.mkdtemp(prefix="gateway-" + "x" * 40))
-    layout = Layout.of(folder, CHECKOUT)
-    layout.make_folders()
-    layout.static.mkdir()
-    port = ground.free_port()
-    gateway.write_configuration(layout, port)
-    running = Gateway(port, layout.static, {name: Origin(layout.socket(name)) for name in POOLS})
-    for origin in running.origins.values():
-        origin.start()
-    command = [binaries.nginx(), "-p", f"{layout.nginx}/", "-c", "gateway.conf", "-e", "stderr"]
-    process = subprocess.Popen(command, cwd=layout.nginx)
-    wait_until_listening(port, process)
-    yield running
-    process.send_signal(signal.SIGTERM)
-    process.wait(10)
-    shutil.rmtree(folder)
-
-
-def wait_until_listening(port: int, process: subprocess.Popen) -> None:
-    for _ in range(200):
-        assert process.poll() is None
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    raise AssertionError("nginx does not listen")
-
-
-@pytest.fixture
-def gate(nginx):
-    nginx.answer("", Answer())
-    for origin in nginx.origins.values():
-        origin.seen.clear()
-    return nginx
-
-
-@pytest.fixture
-def path():
-    """An address that no other test has put into the cache."""
-    return f"/api/v1/posts/{os.urandom(8).hex()}"
+from deploy.tests.gate import problem
+from deploy.tests.origin import Answer
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
@@ -166,153 +65,7 @@ def test_a_bad_request_id_is_replaced(gate, path, sent):
     assert re.fullmatch("[0-9a-f]{32}", reply.headers["X-Request-ID"])
 
 
-# ---- the shared cache ----
-
-
-def test_a_public_answer_is_kept_for_a_second(gate, path):
-    gate.answer("read", Answer(headers=PUBLIC))
-    assert gate("GET", path).cache == "gateway; fwd=uri-miss"
-    assert gate("GET", path).cache == "gateway; hit"
-    assert len(gate.seen("read")) == 1
-
-
-def test_head_is_answered_from_what_get_has_stored(gate, path):
-    gate.answer("read", Answer(headers=PUBLIC))
-    gate("GET", path)
-    assert gate("HEAD", path).cache == "gateway; hit"
-
-
-@pytest.mark.parametrize("lifetime", ["max-age=300", "public, s-maxage=300", ""])
-def test_what_the_origin_does_not_mark_is_not_kept(gate, path, lifetime):
-    gate.answer("read", Answer(headers={"Cache-Control": lifetime, "Expires": "Thu, 01 Jan 2099 00:00:00 GMT"}))
-    gate("GET", path)
-    gate("GET", path)
-    assert len(gate.seen("read")) == 2
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        {"Authorization": "Bearer x"},
-        {"Consistency_Token": "x"},
-        {"Cookie": "sessionid=x"},
-        {"Cookie": "a=b; consistency_token=x"},
-    ],
-)
-def test_whoever_shows_an_identity_or_a_token_passes_the_cache_by(gate, path, header):
-    gate.answer("read", Answer(headers=PUBLIC, body=b"public"))
-    gate("GET", path)
-    gate.answer("read", Answer(headers=PUBLIC, body=b"personal"))
-    assert gate("GET", path, **header).body == b"personal"
-    assert gate("GET", path).body == b"public"
-
-
-def test_pages_and_json_do_not_mix(gate, path):
-    gate.answer("read", lambda request: Answer(headers=PUBLIC, body=request.headers.get("Accept", "").encode()))
-    assert gate("GET", path, Accept="application/json").body == b"application/json"
-    assert gate("GET", path, Accept="text/html,application/xhtml+xml").body.startswith(b"text/html")
-    assert gate("GET", path, Accept="*/*").body == b"application/json"
-
-
-def test_a_known_etag_is_answered_304_from_the_cache(gate, path):
-    gate.answer("read", Answer(headers=PUBLIC | {"ETag": '"v1"'}))
-    gate("GET", path)
-    assert gate("GET", path, If_None_Match='"v1"').status == 304
-    assert len(gate.seen("read")) == 1
-
-
-def test_a_personal_requests_condition_reaches_the_origin(gate, path):
-    gate.answer("read", Answer(status=304, headers={"ETag": '"v1"'}, body=b""))
-    assert gate("GET", path, Authorization="Bearer x", If_None_Match='"v1"').status == 304
-    assert gate.seen("read")[0].headers["If-None-Match"] == '"v1"'
-
-
-def test_a_pools_own_503_is_told_when_there_is_nothing_stale(gate, path):
-    gate.answer("read", Answer(status=503))
-    reply = gate("GET", path)
-    assert (reply.status, problem(reply)["code"], reply.headers["Retry-After"]) == (503, "unavailable", "1")
-
-
-def test_a_503_does_not_count_as_a_dead_server(gate, path):
-    gate.answer("read", Answer(status=503))
-    gate("GET", path)
-    gate.answer("read", Answer())
-    assert gate("GET", path).status == 200
-
-
-def test_readiness_passes_as_it_is(gate):
-    gate.answer("read", Answer(status=503, body=b"parts"))
-    assert gate("GET", "/health/ready").body == b"parts"
-
-
-def test_one_request_fills_a_cold_entry(gate, path):
-    def slow(_):
-        time.sleep(0.05)
-        return Answer(headers=PUBLIC)
-
-    gate.answer("read", slow)
-    crowd = [threading.Thread(target=gate, args=("GET", path)) for _ in range(16)]
-    for one in crowd:
-        one.start()
-    for one in crowd:
-        one.join()
-    assert len(gate.seen("read")) == 1
-
-
-def expire(gate, path, seconds):
-    """Leave an entry behind whose second ended `seconds` ago. nginx counts in whole seconds of the clock."""
-    gate.answer("read", Answer(headers=PUBLIC, body=b"old"))
-    time.sleep(1.1 - time.time() % 1)
-    gate("GET", path)
-    time.sleep(1 + seconds)
-
-
-def test_a_stale_answer_is_served_while_one_request_renews_it(gate, path):
-    expire(gate, path, 1)
-    gate.answer("read", Answer(headers=PUBLIC, body=b"new"))
-    assert gate("GET", path).body == b"old"
-    deadline = time.monotonic() + 0.7
-    while gate("GET", path).body != b"new":
-        assert time.monotonic() < deadline
-
-
-def test_a_stale_answer_is_not_served_beyond_the_origins_window(gate, path):
-    expire(gate, path, 2)
-    gate.answer("read", Answer(headers=PUBLIC, body=b"new"))
-    assert gate("GET", path).body == b"new"
-
-
-def test_a_stale_answer_is_served_when_the_origin_fails(gate, path):
-    expire(gate, path, 2)
-    gate.answer("read", Answer(status=503))
-    reply = gate("GET", path)
-    assert (reply.status, reply.body) == (200, b"old")
-    assert reply.cache == "gateway; hit; detail=stale"
-
-
-@pytest.mark.parametrize("status", [403, 404, 410, 429])
-def test_an_origins_refusal_is_not_hidden_by_a_stale_answer(gate, path, status):
-    expire(gate, path, 2)
-    gate.answer("read", Answer(status=status))
-    assert gate("GET", path).status == status
-
-
 # ---- dead servers ----
-
-
-@pytest.fixture
-def dead(gate):
-    """Stops servers by name; they are back after the test."""
-    stopped = []
-
-    def kill(*names):
-        for name in names:
-            gate.origins[name].stop()
-            stopped.append(name)
-
-    yield kill
-    for name in stopped:
-        gate.origins[name].start()
 
 
 def test_a_read_moves_on_from_a_dead_server(gate, path, dead):
@@ -351,13 +104,6 @@ def test_servers_that_broke_off_are_asked_again_at_once(gate, path):
     assert gate("POST", path, b"{}").status == 200
 
 
-def test_a_stale_answer_is_served_when_every_server_is_dead(gate, path, dead):
-    expire(gate, path, 2)
-    dead("read-1", "read-2")
-    reply = gate("GET", path)
-    assert (reply.status, reply.body) == (200, b"old")
-
-
 def test_without_any_server_the_answer_is_a_problem(gate, path, dead):
     dead("read-1", "read-2", "write-1", "write-2")
     for method in ("GET", "POST", "DELETE"):
@@ -368,15 +114,6 @@ def test_without_any_server_the_answer_is_a_problem(gate, path, dead):
 
 
 # ---- nginx's own refusals ----
-
-
-def problem(reply: Reply) -> dict:
-    assert reply.headers["Content-Type"] == "application/problem+json"
-    assert reply.headers["X-Request-ID"]
-    document = json.loads(reply.body)
-    assert document["status"] == reply.status
-    assert {"type", "title", "status", "detail", "code"} == document.keys()
-    return document
 
 
 def test_a_large_body_is_413(gate, path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from deploy.embedded import processes, supervision
+from deploy.embedded import processes, supervision, wipe
 from deploy.embedded.stack import Stack
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -62,7 +62,7 @@ def small(tmp_path_factory):
     small = Stack(var=var, port=0, checkout=CHECKOUT)
     small.start_servers()
     yield small
-    small.stop()
+    wipe.delete_everything(small)
 
 
 def test_stop_also_ends_what_a_killed_supervisor_left(small):

@@ -5,13 +5,13 @@
 """
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from deploy.embedded.stack import Stack
+from deploy.embedded.wipe import delete_everything
 from socialapp.tests.client import Api, register
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -38,10 +38,7 @@ def own_environment(stack: Stack) -> dict[str, str]:
 
 
 def pytest_unconfigure():
-    stack = pytest.socialapp_stack
-    if stack.layout.run.exists():
-        stack.stop()
-    shutil.rmtree(stack.layout.var, ignore_errors=True)
+    delete_everything(pytest.socialapp_stack)
 
 
 @pytest.fixture(scope="session")

@@ -108,8 +108,9 @@ def _with_caching(response: HttpResponse, etag: str, *, private: bool = False) -
     if private:
         response["Cache-Control"] = "private, no-store"
         return response
-    response["Cache-Control"] = f"{PUBLIC}, {SURROGATE}"
+    # In this order: nginx stops reading at `no-cache` unless it has met its own header before.
     response["X-Accel-Expires"] = GATEWAY_SECONDS
+    response["Cache-Control"] = f"{PUBLIC}, {SURROGATE}"
     return response
 
 
