@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.template.loader import render_to_string
 from rest_framework import exceptions
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 
 from socialapp.cqrs import valkey
 from socialapp.cqrs.failures import is_infrastructure
@@ -83,8 +84,9 @@ def _from_infrastructure(error: Exception) -> Problem | None:
 
 def _from_drf(error: exceptions.APIException) -> Problem:
     headers = {}
-    if getattr(error, "auth_header", None):
-        headers["WWW-Authenticate"] = error.auth_header
+    if error.status_code == 401:
+        # Not error.auth_header: DRF's dispatch sets that, and plain reads go without it.
+        headers["WWW-Authenticate"] = api_settings.DEFAULT_AUTHENTICATION_CLASSES[0]().authenticate_header(None)
     if getattr(error, "wait", None):
         headers["Retry-After"] = f"{int(error.wait) + 1}"
     code = error.get_codes()

@@ -38,7 +38,6 @@ def manage(role: str, *arguments: str) -> subprocess.CompletedProcess:
 def test_the_deployment_checks_are_clean(role):
     run = manage(role, "check", "--deploy", "--fail-level", "WARNING")
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "no issues" in run.stdout, run.stdout
 
 
 def test_the_openapi_schema_is_valid_and_complete(tmp_path: Path):

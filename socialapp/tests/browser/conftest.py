@@ -1,4 +1,4 @@
-"""A headless Chromium with a fresh profile for each test, and an operator of the stack."""
+"""One headless Chromium, without cookies at the start of each test, and an operator of the stack."""
 
 import os
 import secrets
@@ -22,15 +22,16 @@ ARGUMENTS = (
 )  # fmt: skip
 
 
-@pytest.fixture
-def driver(tmp_path):
-    chromium = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+    """A WebDriver with a fresh profile. Starting one takes longer than most tests."""
+    binary = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     chromedriver = shutil.which("chromedriver")
-    if not chromium or not chromedriver:
+    if not binary or not chromedriver:
         pytest.skip("no Chromium with a chromedriver is installed (Debian: apt-get install chromium chromium-driver)")
     options = Options()
-    options.binary_location = chromium
-    for argument in (*ARGUMENTS, f"--user-data-dir={tmp_path / 'profile'}"):
+    options.binary_location = binary
+    for argument in (*ARGUMENTS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(chromedriver))
@@ -39,8 +40,13 @@ def driver(tmp_path):
 
 
 @pytest.fixture
-def visitor(driver, stack_url) -> Visitor:
-    return Visitor(driver, stack_url)
+def visitor(chromium, stack_url) -> Visitor:
+    """Nobody in particular, with a browser."""
+    chromium.get(f"{stack_url}/auth/login/")
+    chromium.delete_all_cookies()
+    visitor = Visitor(chromium, stack_url)
+    visitor.requested_hosts(), visitor.errors()
+    return visitor
 
 
 @pytest.fixture
@@ -49,7 +55,7 @@ def plain(stack_url) -> PlainVisitor:
     return PlainVisitor(stack_url)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def manage(stack):
     """manage(*arguments, **variables) runs manage.py against the stack."""
 
@@ -61,7 +67,7 @@ def manage(stack):
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def operator(manage) -> str:
     """The name of a superuser; the password is PASSWORD."""
     name = f"operator_{secrets.token_hex(4)}"

@@ -7,15 +7,17 @@ from http.cookiejar import CookieJar
 from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
 
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.ui import WebDriverWait
 
 from socialapp.tests.client import PASSWORD
 
 PATIENCE = 15
+MARK_AS_LEFT = "document.documentElement.dataset.left = 'yes'"
+HAS_ARRIVED = "return !document.documentElement.dataset.left && document.readyState === 'complete'"
 # Chromium's own pages, and what a page carries within itself.
 WITHIN_THE_BROWSER = ("data", "blob", "chrome", "about")
 
@@ -53,10 +55,11 @@ class Visitor:
 
     def go(self, element: WebElement) -> None:
         """Click on what leads to another page, and wait until that page is there with its scripts."""
-        page = self.find("html")
+        self.driver.execute_script(MARK_AS_LEFT)
         element.click()
-        self.until(expected_conditions.staleness_of(page))
-        self.until(lambda driver: driver.execute_script("return document.readyState") == "complete")
+        # While one page gives way to the next, any question may fail.
+        wait = WebDriverWait(self.driver, PATIENCE, ignored_exceptions=[WebDriverException])
+        wait.until(lambda driver: driver.execute_script(HAS_ARRIVED))
 
     def write(self, css: str, text: str) -> None:
         field = self.find(css)

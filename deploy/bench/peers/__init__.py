@@ -1,0 +1,1 @@
+"""What most teams run today, built honestly: the same tables and indexes, production settings, no mistakes added."""

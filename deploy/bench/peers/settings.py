@@ -1,0 +1,42 @@
+"""Settings of both peers. PEER=naive is plain DRF on the primary; PEER=cacheops adds django-cacheops."""
+
+import environ
+
+from config.settings.databases import environ_url
+
+env = environ.Env()
+PEER = env.str("PEER")
+
+SECRET_KEY = env.str("SECRET_KEY")
+DEBUG = False
+ALLOWED_HOSTS = ["*"]
+USE_TZ = True
+AUTH_USER_MODEL = "accounts.User"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+ROOT_URLCONF = "deploy.bench.peers.urls"
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.postgres",
+    "rest_framework",
+    "socialapp.accounts",
+    "posts",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+DATABASES = {"default": environ_url(env.str("DATABASE_READ_URL")) | {"CONN_MAX_AGE": None}}
+REST_FRAMEWORK = {"DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"]}
+LOGGING = {"version": 1, "root": {"level": "ERROR"}}
+
+if PEER == "cacheops":
+    INSTALLED_APPS.append("cacheops")
+    CACHEOPS_REDIS = env.str("CACHEOPS_URL")
+    CACHEOPS_DEFAULTS = {"timeout": 3600}
+    CACHEOPS = {"posts.*": {"ops": "all"}, "accounts.*": {"ops": "all"}}
