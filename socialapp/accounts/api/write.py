@@ -1,6 +1,6 @@
 """Writes of accounts: registration and tokens at once, the profile through the log."""
 
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from django.contrib.auth import authenticate
 from django.contrib.auth.hashers import make_password
@@ -22,6 +22,7 @@ from socialapp.cqrs.http.freshness import remember
 from socialapp.cqrs.http.resources import Resource
 from socialapp.cqrs.http.schemas import AcceptedAnswer
 from socialapp.cqrs.http.writes import CommandView, idempotency_key, presented_token
+from socialapp.cqrs.problems import IdempotencyKeyReused
 from socialapp.cqrs.routing import Requirement, requiring
 from socialapp.cqrs.submit import fingerprint_of
 from socialapp.identity.signing import ACCESS_LIFETIME, sign_access
@@ -48,6 +49,8 @@ class Register(CommandView):
             fingerprint=fingerprint_of(username, email, name),
             token=presented_token(request),
         )
+        if executed.replayed and not _password_of(executed.resource_id, body["password"]):
+            raise IdempotencyKeyReused("The key was used to register with another password.")
         with requiring(Requirement(executed.token, skip_cache=bool(executed.token.pending))):
             fragment = fragments.users.get(username.lower())
         location = request.build_absolute_uri(f"/api/v1/users/{username}")
@@ -56,6 +59,11 @@ class Register(CommandView):
         if executed.replayed:
             response["Idempotent-Replayed"] = "true"
         return response
+
+
+def _password_of(user_id: UUID, password: str) -> bool:
+    """The fingerprint of a registration leaves the password out, and another password is another request."""
+    return User.objects.get(pk=user_id).check_password(password)
 
 
 class WrongCredentials(AuthenticationFailed):

@@ -23,6 +23,10 @@ def everywhere() -> list[str]:
     return [example(route) for route, _ in routes()]
 
 
+def of_the_admin() -> list[str]:
+    return [address for address in everywhere() if address.startswith("/admin/")]
+
+
 def of_the_api() -> list[str]:
     return [address for address in everywhere() if not address.startswith(SESSION_PAGES)]
 

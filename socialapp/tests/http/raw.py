@@ -31,7 +31,7 @@ class Reply:
 
     def problem(self) -> dict:
         """The document, whatever the framing of the body."""
-        body = self._final.partition(b"\r\n\r\n")[2]
+        body = self._final.partition(b"\r\n\r\n")[2] if self.status else self.raw
         return json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
 
     @property
@@ -48,12 +48,13 @@ class Reply:
 class Wire:
     at: str | Path
 
-    def send(self, request: bytes, timeout: float = 5) -> Reply:
-        """Send all, say that nothing more comes, and read to the end."""
-        with self._connect(timeout) as connection:
+    def send(self, request: bytes, *, cut_off: bool = False) -> Reply:
+        """Send all and read to the end. `cut_off` says that nothing more comes, where a server might wait for more."""
+        with self._connect(timeout=15) as connection:
             try:
                 connection.sendall(request)
-                connection.shutdown(socket.SHUT_WR)
+                if cut_off:
+                    connection.shutdown(socket.SHUT_WR)
             except OSError:
                 pass  # It was refused before all of it was read; the answer is there nevertheless.
             return Reply(_received(connection))
