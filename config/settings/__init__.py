@@ -43,7 +43,7 @@ from config.settings.celery import (
 )
 from config.settings.databases import DATABASE_ROUTERS, DATABASES
 from config.settings.env import ROLE, SECRET_KEY
-from config.settings.kernel import COMMAND_RESULT_TTL, CONSISTENCY_WAIT, IDEMPOTENCY_TTL, REPLICA_MAX_LAG
+from config.settings.kernel import COMMAND_RESULT_TTL, CONSISTENCY_WAIT, IDEMPOTENCY_TTL, MOST_WAITERS, REPLICA_MAX_LAG
 from config.settings.logging import LOGGING
 from config.settings.rest import REST_FRAMEWORK, SPECTACULAR_SETTINGS
 from config.settings.security import (

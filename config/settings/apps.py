@@ -25,7 +25,6 @@ INSTALLED_APPS = [
 
 # Every pool knows every route; the guard refuses what is not its role's job.
 BROWSER_MIDDLEWARE = [
-    "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -34,12 +33,13 @@ BROWSER_MIDDLEWARE = [
 ]
 MIDDLEWARE = [
     "socialapp.cqrs.http.guard.guard",
+    "django.middleware.security.SecurityMiddleware",
     "socialapp.cqrs.http.freshness.freshness",
     *(["socialapp.cqrs.http.browsers.browsers_only"] if ROLE == "read" else BROWSER_MIDDLEWARE),
 ]
 
 # In the read role these run inside `browsers_only`, where Django's checks do not look for them.
-NESTED = ["admin.E408", "admin.E409", "admin.E410", "security.W001", "security.W002", "security.W003"]
+NESTED = ["admin.E408", "admin.E409", "admin.E410", "security.W002", "security.W003"]
 SILENCED_SYSTEM_CHECKS = NESTED if ROLE == "read" else []
 
 ROOT_URLCONF = "config.urls"

@@ -5,6 +5,9 @@ from config.settings.env import env
 # How long a read waits for a write that its token says is pending; `Prefer: wait=N` asks for another time.
 CONSISTENCY_WAIT = env.float("CONSISTENCY_WAIT", default=1.0)
 
+# How many requests of one server process may wait for commands at a time; gunicorn's other threads stay free.
+MOST_WAITERS = env.int("MOST_WAITERS", default=12)
+
 # A replica further behind than this serves nobody.
 REPLICA_MAX_LAG = env.float("REPLICA_MAX_LAG", default=10.0)
 

@@ -15,7 +15,13 @@ def database_url(user: str, password: str, home: PostgresHome, node: str, name: 
     return f"postgres://{user}:{password}@/{name}?{where}"
 
 
+def valkey_url(user: str, password: str, layout: Layout, name: str) -> str:
+    return f"unix://{user}:{password}@{layout.socket(f'valkey-{name}')}?db=0"
+
+
 def of_role(role: str, layout: Layout, home: PostgresHome, secret: Credentials, port: int) -> dict[str, str]:
+    may_write = role in WRITING_ROLES
+    valkey_user = ("socialapp", secret.write_password) if may_write else ("socialapp_read", secret.read_password)
     environment = {
         "SOCIALAPP_ROLE": role,
         "SOCIALAPP_VAR": str(layout.var),
@@ -23,15 +29,15 @@ def of_role(role: str, layout: Layout, home: PostgresHome, secret: Credentials, 
         "JWT_PUBLIC_KEYS": secret.jwt_public_key,
         "DATABASE_READ_URL": database_url("socialapp_read", secret.read_password, home, "primary"),
         "REPLICA_URLS": database_url("socialapp_read", secret.read_password, home, "replica"),
-        "CACHE_URL": f"unix://{layout.socket('valkey-cache')}?db=0",
-        "STATE_URL": f"unix://{layout.socket('valkey-state')}?db=0",
-        "LOG_URL": f"unix://{layout.socket('valkey-log')}?db=0",
+        "CACHE_URL": valkey_url(*valkey_user, layout, "cache"),
+        "STATE_URL": valkey_url(*valkey_user, layout, "state"),
+        "LOG_URL": valkey_url(*valkey_user, layout, "log"),
         "ALLOWED_HOSTS": "localhost,127.0.0.1,[::1]",
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
         "SECURE_TRANSPORT": "off",
         "STATIC_ROOT": str(layout.static),
     }
-    if role in WRITING_ROLES:
+    if may_write:
         environment["DATABASE_URL"] = database_url("socialapp", secret.write_password, home, "primary")
         environment["JWT_PRIVATE_KEY"] = secret.jwt_private_key
     return environment

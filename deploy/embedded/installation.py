@@ -66,16 +66,23 @@ class Installation:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "deploy.embedded.django_steps", *steps],
             cwd=self.cast.layout.checkout, env=environment, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
     def bring_schema(self, say: Callable[[str, float], None]) -> None:
-        """Return when the schema fits the code; the demo world may still be growing."""
+        """Return when the schema fits the code; the demo world may still be growing. The database is complete."""
+        self._let_in()
         if MIGRATIONS not in self.outstanding and self.schema_differs():
             self.finish(say)
             self.begin([MIGRATIONS])
+            self._let_in()
         while MIGRATIONS in self.outstanding:
             self._follow_one(say)
+
+    def _let_in(self) -> None:
+        """Tables made before the users' rights are set would be closed to the read user."""
+        if self.process:
+            self.process.stdin.close()
 
     def finish(self, say: Callable[[str, float], None]) -> None:
         while self.outstanding:

@@ -71,6 +71,9 @@ class Layout:
     def valkey(self, name: str) -> Path:
         return self.var / "valkey" / name
 
+    def access_list(self, name: str) -> Path:
+        return self.valkey(name) / "users.acl"
+
     @cached_property
     def run(self) -> Path:
         """The folder of sockets and process ids: VAR/run, or a private one where that is too long for a socket."""

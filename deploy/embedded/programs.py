@@ -96,6 +96,7 @@ class Cast:
         folder = str(self.layout.valkey(kind))
         configuration = str(self.layout.checkout / "deploy" / "valkey" / f"{kind}.conf")
         options = ["--unixsocket", str(self.layout.socket(name)), "--dir", folder]
+        options += ["--aclfile", str(self.layout.access_list(kind))]
         command = [str(binaries.valkey()), configuration, *options]
         return Program(name, "valkey", command, self.bare(name), folder)
 

@@ -8,7 +8,17 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
-from deploy.embedded import credentials, databases, environment, gateway, ground, postgres_home, processes, supervision
+from deploy.embedded import (
+    access,
+    credentials,
+    databases,
+    environment,
+    gateway,
+    ground,
+    postgres_home,
+    processes,
+    supervision,
+)
 from deploy.embedded.failure import StackFailure
 from deploy.embedded.health import Doctor
 from deploy.embedded.installation import Installation
@@ -118,6 +128,7 @@ class Stack:
         lines = [f"{key}={shlex.quote(value)}\n" for key, value in self.environment("worker").items()]
         credentials.write_private(self.layout.stack_env, "".join(lines))
         gateway.write_configuration(self.layout, self.port)
+        access.write_lists(self.layout, self.cast.secret)
         record = {"port": self.port, "checkout": str(self.layout.checkout)}
         credentials.write_private(self.layout.record, json.dumps(record))
         self.layout.wanted.touch()

@@ -14,7 +14,8 @@ class Users(BaseUserManager):
     """Django's own commands (createsuperuser) come here; people register with the RegisterUser command."""
 
     def get_by_natural_key(self, username):
-        return self.get(username__iexact=username)
+        # As the unique index spells it; __iexact would be UPPER() and read the whole table.
+        return self.alias(lower_name=Lower("username")).get(lower_name=username.lower())
 
     def create_superuser(self, username, password=None, **fields):
         user = self.model(username=username, is_staff=True, is_superuser=True, **fields)

@@ -68,6 +68,6 @@ def consumer_wake(consumer: str) -> str:
     return f"{PREFIX}:consumers:wake:{consumer}"
 
 
-def alive(kind: str, name: str) -> str:
-    """A process's sign of life in the state store, gone a few seconds after the process."""
-    return f"{PREFIX}:alive:{kind}:{name}"
+def alive(kind: str) -> str:
+    """Processes of a kind in the state store, each with the time until which its last sign of life counts."""
+    return f"{PREFIX}:alive:processes:{kind}"

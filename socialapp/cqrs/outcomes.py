@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 from uuid import UUID
 
 from django.conf import settings
@@ -14,6 +15,9 @@ from socialapp.cqrs.models import CommandResult
 # Seconds between two looks at a pending command: short at first, as most are applied within 20 ms.
 PAUSES = (0.004, 0.004, 0.008, 0.008, 0.016, 0.032)
 LONGEST_PAUSE = 0.05
+
+# Each waiter holds a thread. The rest of them stay free, so that nobody can stop a server by waiting.
+_waiters = BoundedSemaphore(settings.MOST_WAITERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +56,18 @@ def lookup(command_ids: Iterable[UUID]) -> dict[UUID, Outcome]:
 
 
 def wait(command_ids: Iterable[UUID], *, seconds: float) -> dict[UUID, Outcome]:
-    """Look until every command is settled or `seconds` have passed."""
+    """Look until every command is settled or `seconds` have passed; just once when too many wait already."""
+    if seconds <= 0 or not _waiters.acquire(blocking=False):
+        return lookup(command_ids)
+    try:
+        return _wait(list(command_ids), seconds)
+    finally:
+        _waiters.release()
+
+
+def _wait(command_ids: list[UUID], seconds: float) -> dict[UUID, Outcome]:
     deadline = time.monotonic() + min(seconds, 10)
     pauses = iter(PAUSES)
-    command_ids = list(command_ids)
     while True:
         found = lookup(command_ids)
         if all(command_id in found and found[command_id].settled for command_id in command_ids):

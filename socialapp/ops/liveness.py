@@ -1,6 +1,7 @@
-"""Signs of life: Celery workers renew a short-lived key, so that /health/ready can name who is there."""
+"""Signs of life: Celery workers renew the time until which they count as alive, and /health/ready names them."""
 
 import logging
+import time
 
 from celery import bootsteps
 
@@ -9,12 +10,12 @@ from socialapp.cqrs import keys, valkey
 logger = logging.getLogger(__name__)
 
 RENEWAL = 1.0
-# Milliseconds; a few missed renewals on a busy machine are no death.
-LIFETIME = 4_000
+# Seconds; a few missed renewals on a busy machine are no death.
+LIFETIME = 4.0
 
 
 class Liveness(bootsteps.StartStopStep):
-    """A worker's own timer renews its key: a worker whose main loop hangs is not alive."""
+    """A worker's own timer renews it: a worker whose main loop hangs is not alive."""
 
     requires = {"celery.worker.components:Timer"}
 
@@ -28,12 +29,11 @@ class Liveness(bootsteps.StartStopStep):
 
     def renew(self):
         try:
-            valkey.state().set(keys.alive("worker", self.name), 1, px=LIFETIME)
+            valkey.state().zadd(keys.alive("worker"), {self.name: time.time() + LIFETIME})
         except valkey.UNREACHABLE as error:
             logger.warning("no sign of life could be given: %s", error)
 
 
 def alive(kind: str) -> list[str]:
     """Names of those alive. Raises valkey.UNREACHABLE."""
-    prefix = keys.alive(kind, "")
-    return sorted(key.decode().removeprefix(prefix) for key in valkey.state().scan_iter(f"{prefix}*", count=1000))
+    return sorted(name.decode() for name in valkey.state().zrangebyscore(keys.alive(kind), time.time(), "+inf"))

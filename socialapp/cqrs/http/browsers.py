@@ -17,8 +17,6 @@ def browsers_only(get_response):
     def middleware(request: HttpRequest):
         if "HTTP_COOKIE" in request.META or "html" in request.META.get("HTTP_ACCEPT", ""):
             return chain(request)
-        response = get_response(request)
-        response["X-Content-Type-Options"] = "nosniff"
-        return response
+        return get_response(request)
 
     return middleware

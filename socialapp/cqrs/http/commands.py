@@ -26,13 +26,19 @@ class CommandStatus(APIView):
 
     @extend_schema(responses=CommandAnswer)
     def get(self, request, command_id):
-        outcome = outcomes.wait([command_id], seconds=wait_preference(request) or 0).get(command_id)
-        if outcome is None or outcome.actor_id != str(request.user.pk):
-            raise NotFound("There is no such command of yours.")
+        outcome = self._own(request, outcomes.lookup([command_id]).get(command_id))
+        if not outcome.settled:
+            # Only now: waiting for what is nobody's, or another's, would cost a thread for nothing.
+            outcome = outcomes.wait([command_id], seconds=wait_preference(request) or 0)[command_id]
         headers = {"Cache-Control": "private, no-store"}
         if not outcome.settled:
             headers["Retry-After"] = "1"
         return Response(self._document(request, command_id, outcome), headers=headers)
+
+    def _own(self, request, outcome: Outcome | None) -> Outcome:
+        if outcome is None or outcome.actor_id != str(request.user.pk):
+            raise NotFound("There is no such command of yours.")
+        return outcome
 
     def _document(self, request, command_id, outcome: Outcome) -> dict:
         document = {

@@ -1,5 +1,6 @@
 """Tokens: what a client has written, it reads."""
 
+import time
 from uuid import UUID
 
 import pytest
@@ -79,3 +80,17 @@ def test_an_outcome_outlives_the_logs_memory(author, drain_all):
     assert outcome.status == "applied" and outcome.position > 0
     assert UUID(outcome.resource_id) == accepted.resource_id
     assert outcome.confirmed is False, "nobody can tell any more whether the cache was cleared"
+
+
+def test_no_more_than_so_many_wait(author, settings):
+    accepted = submit(CreatePost("nobody applies this"), actor_id=author)
+    taken = 0
+    while outcomes._waiters.acquire(blocking=False):
+        taken += 1
+    try:
+        started = time.monotonic()
+        assert outcomes.wait([accepted.command_id], seconds=5)[accepted.command_id].status == "accepted"
+        assert time.monotonic() - started < 1
+    finally:
+        outcomes._waiters.release(taken)
+    assert taken == settings.MOST_WAITERS
