@@ -42,7 +42,7 @@ Try:
   curl -i '{url}/api/v1/timelines/public?limit=3'
   # log in
   TOKEN=$(curl -s {url}/api/v1/auth/token -H 'Content-Type: application/json' \\
-    -d '{{"username": "demo", "password": "{demo}"}}' | sed 's/.*"access": *"\([^"]*\)".*/\\1/')
+    -d '{{"username": "demo", "password": "{demo}"}}' | sed 's/.*"access": *"\\([^"]*\\)".*/\\1/')
   # write a post and wait for its outcome; without Prefer the answer is 202 at once
   curl -i {url}/api/v1/posts -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
     -H 'Prefer: wait=5' -d '{{"text": "Hello from the command line"}}'

@@ -25,9 +25,7 @@ FORBIDDEN = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("url", "command"), FORBIDDEN, ids=lambda value: " ".join(value[:2]) if value[0] != "S" else ""
-)
+@pytest.mark.parametrize(("url", "command"), FORBIDDEN, ids=str)
 def test_the_read_role_may_not(servers, url, command):
     client = redis.Redis.from_url(servers.environment("read")[url])
     with pytest.raises(NoPermissionError):
