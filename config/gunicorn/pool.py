@@ -8,7 +8,6 @@ from config.gunicorn.refusals import write_problem
 
 util.write_error = write_problem
 
-worker_class = os.environ.get("GUNICORN_WORKER_CLASS", "gthread")
 workers = int(os.environ.get("GUNICORN_WORKERS", "1"))
 threads = int(os.environ.get("GUNICORN_THREADS", "16"))
 timeout = 30

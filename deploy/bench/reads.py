@@ -61,9 +61,12 @@ def compare(stack: Stack, world: World, options, say) -> list[Row]:
 
 
 def start(stack: Stack, workers: int, exits: ExitStack) -> list[Subject]:
-    cacheops = stack.environment("read")["CACHE_URL"].replace("db=0", "db=5")
-    naive = exits.enter_context(gunicorn(stack, PEERS, workers=workers, PEER="naive"))
-    cached = exits.enter_context(gunicorn(stack, PEERS, workers=workers, PEER="cacheops", CACHEOPS_URL=cacheops))
+    # The read role may only use keys of this project.
+    cacheops = stack.environment("worker")["CACHE_URL"].replace("db=0", "db=5")
+    # Sync workers: gunicorn's default, and the fastest for them; they keep one connection to Postgres per worker.
+    sync = {"workers": workers, "GUNICORN_WORKER_CLASS": "sync"}
+    naive = exits.enter_context(gunicorn(stack, PEERS, PEER="naive", **sync))
+    cached = exits.enter_context(gunicorn(stack, PEERS, PEER="cacheops", CACHEOPS_URL=cacheops, **sync))
     ours = exits.enter_context(gunicorn(stack, "config.wsgi", workers=workers))
     gateway = Server(f"http://127.0.0.1:{stack.port}", stack.pid("nginx"))
     return [
