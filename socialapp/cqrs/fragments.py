@@ -12,6 +12,7 @@ from hashlib import blake2b
 import orjson
 
 from socialapp.cqrs import cache, keys, routing, valkey
+from socialapp.cqrs.breaker import Breaker
 from socialapp.cqrs.cache import BUSY, Lease
 from socialapp.cqrs.problems import Gone, NotFound
 
@@ -22,6 +23,8 @@ DELETED = b"deleted\n"
 # Seconds. Somebody else is filling: most fills take a few milliseconds; after this we read for ourselves.
 BUSY_WAIT = 0.05
 BUSY_PAUSE = 0.005
+# Readers of this process share it: a cache that is gone or frozen costs one of them 50 ms now and then, not each.
+breaker = Breaker(open_for=(0.5, 1.5), probe=0.1)
 # A body larger than this is served, but not kept.
 LARGEST_ENTRY = 256 * 1024
 
@@ -105,7 +108,8 @@ class Entities:
         if routing.requirement().skip_cache:
             return self._read(identifiers)
         try:
-            found = valkey.read_cache().mget(entry_keys)
+            with breaker:
+                found = valkey.read_cache().mget(entry_keys)
         except valkey.UNREACHABLE:
             return self._read(identifiers)
         missed = [position for position, entry in enumerate(found) if entry is None]
@@ -122,7 +126,8 @@ class Entities:
 
     def _fill(self, identifiers: Sequence[str], entry_keys: list[str]) -> list[bytes]:
         try:
-            outcomes = cache.lookup_many(entry_keys)
+            with breaker:
+                outcomes = cache.lookup_many(entry_keys)
         except valkey.UNREACHABLE:
             return self._read(identifiers)
         leases = [
@@ -174,7 +179,8 @@ class Lists:
         if routing.requirement().skip_cache:
             return self._read(identifier, limit, cursor)
         try:
-            found = valkey.read_cache().hget(key, field) or cache.lookup(key, field)
+            with breaker:
+                found = valkey.read_cache().hget(key, field) or cache.lookup(key, field)
         except valkey.UNREACHABLE:
             return self._read(identifier, limit, cursor)
         if found is BUSY:
@@ -211,9 +217,10 @@ def read_for(leases: list[Lease], load: Callable) -> tuple[object, int | None]:
 def keep(bodies: list[tuple[Lease, bytes]], position: int, ttl: float) -> None:
     """Fill; a cache that fails here costs only the next reader's time."""
     try:
-        for lease, body in bodies:
-            if len(body) <= LARGEST_ENTRY:
-                cache.fill(lease, body, position=position, ttl=ttl)
+        with breaker:
+            for lease, body in bodies:
+                if len(body) <= LARGEST_ENTRY:
+                    cache.fill(lease, body, position=position, ttl=ttl)
     except valkey.UNREACHABLE as error:
         logger.warning("the read cache did not take a fill: %s", error)
 
@@ -224,7 +231,8 @@ def wait_for_fill(look: Callable[[], bytes | None]) -> bytes | None:
     while time.monotonic() < deadline:
         time.sleep(BUSY_PAUSE)
         try:
-            body = look()
+            with breaker:
+                body = look()
         except valkey.UNREACHABLE:
             return None
         if body is not None:

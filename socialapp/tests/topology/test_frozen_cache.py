@@ -1,0 +1,41 @@
+"""A cache that accepts and never answers, and one that is gone: reads go on from the databases."""
+
+import os
+import signal
+import time
+from contextlib import contextmanager
+
+from socialapp.tests.client import Api
+
+
+@contextmanager
+def frozen(pid: int):
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_frozen_cache_costs_no_failed_read(stack, user):
+    post = user.create_post("thaw")
+    reader = Api(stack.socket("read-1"))
+    paths = [f"/api/v1/posts/{post['id']}", f"/api/v1/users/{user.username}/posts"]
+    with frozen(stack.pid("valkey-cache")):
+        started = time.monotonic()
+        answers = [reader.get(path) for _ in range(20) for path in paths]
+        seconds = time.monotonic() - started
+    assert [answer.status for answer in answers] == [200] * 40
+    # Without the breaker each would wait for at least one timeout of 50 ms.
+    assert seconds < 40 * 0.05, f"{seconds / 40 * 1000:.0f} ms each"
+    assert b"thaw" in answers[0].body and b"thaw" in answers[1].body
+
+
+def test_a_write_while_the_cache_is_frozen_is_read_back_and_stays_read_after_it_thaws(stack, user):
+    path = f"/api/v1/posts/{user.create_post('before')['id']}"
+    assert b"before" in user.get(path).body
+    with frozen(stack.pid("valkey-cache")):
+        edited = user.patch(path, {"text": "after"}, prefer="wait=10")
+        assert edited.status == 200, edited.body
+        assert b"after" in user.get(path, consistency_token=edited.token).body
+    assert b"after" in user.get(path, consistency_token=edited.token).body
