@@ -157,6 +157,14 @@ def test_a_bad_token_is_refused_on_public_reads_too(api, path):
     assert api.get(path, authorization="Bearer nonsense").status == 401
 
 
+def test_a_read_without_a_token_says_that_it_may_be_old(api, user):
+    path = f"/api/v1/posts/{user.create_post()['id']}"
+    for _ in range(2):
+        read = api.get(path)
+        assert (read.status, read.headers["Consistency"]) == (200, "eventual")
+        assert read.headers["Cache-Status"].startswith("gateway; ")
+
+
 def test_not_modified(user):
     path = f"/api/v1/posts/{user.create_post()['id']}"
     etag = user.get(path).headers["ETag"]

@@ -19,8 +19,12 @@ def freshness(get_response):
             token = request.consistency_token = consistency.presented(request)
         except BadToken as problem:
             return to_http(problem)
-        if token is None or (may_write and request.method not in ("GET", "HEAD")):
+        if may_write and request.method not in ("GET", "HEAD"):
             return get_response(request)
+        if token is None:
+            response = get_response(request)
+            response["Consistency"] = "eventual"
+            return response
         fresher, kept = settled(token, wait_preference(request))
         request.consistency_token = fresher
         with requiring(Requirement(fresher, skip_cache=bool(fresher.pending))):
