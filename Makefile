@@ -13,7 +13,7 @@ IN_VENV = VAR="$(VAR)" $(PYTHON) deploy/embedded/bootstrap.py
 STACK   = @$(IN_VENV) -m deploy.embedded --var "$(VAR)" $(CHOSEN_PORT)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs test lint load shell reset
+.PHONY: help up down status logs test lint load bench chaos shell reset
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
@@ -42,6 +42,13 @@ lint: ## Style, formatting and the architecture's import directions
 load: ## Load on the running stack: USERS=50 DURATION=60s, or WEB=1 for locust's page
 	@$(IN_VENV) -m locust -f locustfile.py --host "http://127.0.0.1:$(PORT)" \
 	  $(if $(WEB),,--headless -u $(USERS) -r $(USERS) -t $(DURATION) --only-summary) $(ARGS)
+
+bench: ## Reads against naive DRF and django-cacheops, on a stack of its own (needs wrk); ARGS="--posts 20000 --rounds 1"
+	@$(IN_VENV) -m pip install -q --disable-pip-version-check -r deploy/bench/requirements.txt
+	@$(IN_VENV) -m deploy.bench --output "$(VAR)/bench" $(ARGS)
+
+chaos: ## Kill each program of a stack of its own, and time how long it takes to heal
+	@$(IN_VENV) -m deploy.chaos.healing
 
 shell: ## A Django shell with the running stack's environment
 	@$(IN_VENV) manage.py shell $(ARGS)
