@@ -5,7 +5,10 @@ import signal
 import time
 from contextlib import contextmanager
 
-from socialapp.tests.client import Api
+from socialapp.tests.client import Answer, Api
+
+# Seconds; as config/settings/caches.py has it for the read pool.
+CACHE_TIMEOUT = 0.05
 
 
 @contextmanager
@@ -22,13 +25,17 @@ def test_a_frozen_cache_costs_no_failed_read(stack, user):
     reader = Api(stack.socket("read-1"))
     paths = [f"/api/v1/posts/{post['id']}", f"/api/v1/users/{user.username}/posts"]
     with frozen(stack.pid("valkey-cache")):
-        started = time.monotonic()
-        answers = [reader.get(path) for _ in range(20) for path in paths]
-        seconds = time.monotonic() - started
+        timed = [timed_get(reader, path) for _ in range(20) for path in paths]
+    answers, seconds = zip(*timed, strict=True)
     assert [answer.status for answer in answers] == [200] * 40
-    # Without the breaker each would wait for at least one timeout of 50 ms.
-    assert seconds < 40 * 0.05, f"{seconds / 40 * 1000:.0f} ms each"
     assert b"thaw" in answers[0].body and b"thaw" in answers[1].body
+    # Without the breaker even the fastest would have waited for a timeout.
+    assert sorted(seconds)[10] < CACHE_TIMEOUT
+
+
+def timed_get(reader: Api, path: str) -> tuple[Answer, float]:
+    started = time.monotonic()
+    return reader.get(path), time.monotonic() - started
 
 
 def test_a_write_while_the_cache_is_frozen_is_read_back_and_stays_read_after_it_thaws(stack, user):
