@@ -29,7 +29,9 @@ class CommandStatus(APIView):
         outcome = self._own(request, outcomes.lookup([command_id]).get(command_id))
         if not outcome.settled:
             # Only now: waiting for what is nobody's, or another's, would cost a thread for nothing.
-            outcome = outcomes.wait([command_id], seconds=wait_preference(request) or 0)[command_id]
+            waited = outcomes.wait([command_id], seconds=wait_preference(request) or 0)
+            # The log may have gone away meanwhile; then what it said before still holds.
+            outcome = waited.get(command_id, outcome)
         headers = {"Cache-Control": "private, no-store"}
         if not outcome.settled:
             headers["Retry-After"] = "1"
