@@ -7,3 +7,10 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 application = get_wsgi_application()
+
+# Imported only now, as it needs the apps to be loaded.
+from socialapp.cqrs import roles  # noqa: E402
+from socialapp.cqrs.http.hits import CacheHits  # noqa: E402
+
+if not roles.may_write():
+    application = CacheHits(application)

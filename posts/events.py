@@ -75,7 +75,7 @@ def a_post_more_or_less(event):
     yield PUBLIC_LIST
 
 
-@makes_stale(PostDeleted)
+@makes_stale(PostCreated, PostDeleted)
 def lists_of_the_post(event):
     yield keys.entry("posts", "comments", event.post_id)
     yield keys.entry("posts", "likes", event.post_id)

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID
 
 from posts import queries
-from posts.events import comment_key, post_key
-from socialapp.accounts.events import ProfileEdited
+from posts.events import author_list_key, comment_key, post_key
+from socialapp.accounts.events import AccessSet, ProfileEdited, UserRegistered
 from socialapp.accounts.queries import get_user_id
 from socialapp.cqrs import routing
-from socialapp.cqrs.cursors import decode_cursor, encode_cursor
+from socialapp.cqrs.cursors import encode_cursor
 from socialapp.cqrs.events import makes_stale
 from socialapp.cqrs.fragments import DELETED, Entities, Lists, Page, encode
 from socialapp.cqrs.problems import Gone, NotFound
@@ -71,30 +71,26 @@ def _page(ids: list[UUID], limit: int) -> Page:
     return Page(tuple(map(str, shown)), cursor)
 
 
-def load_public(_: str, limit: int, cursor: str | None, using: str) -> Page:
-    before = decode_cursor(cursor, UUID)
+def load_public(_: str, limit: int, before: UUID | None, using: str) -> Page:
     return _page(queries.list_posts(author_id=None, before=before, limit=limit + 1, using=using), limit)
 
 
-def load_by_author(username: str, limit: int, cursor: str | None, using: str) -> Page:
+def load_by_author(username: str, limit: int, before: UUID | None, using: str) -> Page:
     """Raises NotFound."""
-    before = decode_cursor(cursor, UUID)
     author_id = get_user_id(username, using)
     if author_id is None:
         raise NotFound("There is no such user.")
     return _page(queries.list_posts(author_id=author_id, before=before, limit=limit + 1, using=using), limit)
 
 
-def load_comments_of(post_id: str, limit: int, cursor: str | None, using: str) -> Page:
+def load_comments_of(post_id: str, limit: int, before: UUID | None, using: str) -> Page:
     """Raises NotFound or Gone."""
-    before = decode_cursor(cursor, UUID)
     _require_post(post_id, using)
     return _page(queries.list_comments(post_id=post_id, before=before, limit=limit + 1, using=using), limit)
 
 
-def load_likes_of(post_id: str, limit: int, cursor: str | None, using: str) -> Page:
+def load_likes_of(post_id: str, limit: int, before: int | None, using: str) -> Page:
     """Names of users, latest like first. Raises NotFound or Gone."""
-    before = decode_cursor(cursor, int)
     _require_post(post_id, using)
     likes = queries.list_likes(post_id=post_id, before=before, limit=limit + 1, using=using)
     following = encode_cursor(likes[limit - 1][0]) if len(likes) > limit else None
@@ -111,10 +107,16 @@ def _require_post(post_id: str, using: str) -> None:
 
 posts = Entities(resource="posts", name="post", load=load_posts)
 comments = Entities(resource="comments", name="comment", load=load_comments)
-public_posts = Lists(resource="posts", scope="public", load=load_public)
-posts_by_author = Lists(resource="posts", scope="author", load=load_by_author)
-comments_of_post = Lists(resource="posts", scope="comments", load=load_comments_of)
-likes_of_post = Lists(resource="posts", scope="likes", load=load_likes_of)
+public_posts = Lists(resource="posts", scope="public", name="list", load=load_public, order=UUID)
+posts_by_author = Lists(resource="posts", scope="author", name="user", load=load_by_author, order=UUID)
+comments_of_post = Lists(resource="posts", scope="comments", name="post", load=load_comments_of, order=UUID)
+likes_of_post = Lists(resource="posts", scope="likes", name="post", load=load_likes_of, order=int)
+
+
+@makes_stale(UserRegistered, AccessSet)
+def list_of_the_author(event: UserRegistered | AccessSet) -> Iterator[str]:
+    """It may have been remembered as one that does not exist."""
+    yield author_list_key(event.username)
 
 
 @makes_stale(ProfileEdited)

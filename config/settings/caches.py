@@ -5,9 +5,14 @@ from redis.retry import Retry
 
 from config.settings.env import ROLE, env
 
+CLUSTER = ("redis+cluster://", "rediss+cluster://")
+
 
 def valkey(url: str, timeout: float, **options) -> dict:
-    """A django-redis cache on `url`; `timeout` in seconds bounds connecting and each answer."""
+    """A django-redis cache on `url`; `timeout` in seconds bounds connecting and each answer.
+
+    redis+cluster://host:port names any one server of a cluster, which tells of all others.
+    """
     pool = {
         "socket_connect_timeout": timeout,
         "socket_timeout": timeout,
@@ -15,6 +20,9 @@ def valkey(url: str, timeout: float, **options) -> dict:
         "retry": Retry(NoBackoff(), 0),
         "max_connections": 256,
     }
+    if url.startswith(CLUSTER):
+        url = url.replace("+cluster", "", 1)
+        options |= {"CONNECTION_FACTORY": "socialapp.cqrs.valkey.ClusterFactory"}
     return {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": url,

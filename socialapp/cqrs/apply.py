@@ -141,6 +141,7 @@ def finish(partition: int, reads: list[Read], applied: Applied) -> None:
     dropped = {read.envelope.id: read.envelope for read in reads if read.envelope.id not in fresh}
     settle.announce_again(list(dropped.values()))
     log.acknowledge(partition, [read.entry for read in reads])
+    settle.refill(settled)
 
 
 def _apply_again(partition: int, reads: list[Read]) -> None:

@@ -1,15 +1,16 @@
 """The read cache's protocol: leases, floors and positions, as in the model `read_cache_model.py`.
 
-Its rules, each enforced here: a fill needs the lease of its miss and an invalidation voids it (lease); a replica
-may serve a miss only past the key's floor (floor), its position read before its data (order); a fill raises the
-floor to the position read again after its data (raise); an absent floor means lost memory, and then only the
-primary may serve (memory). Used by `fragments`; domains only name keys.
+Its rules, each enforced here or in `reader`: a fill needs the lease of its miss and an invalidation voids it
+(lease); a replica may serve a miss only past the key's floor (floor), its position read before its data (order); a
+fill raises the floor to the position read again after its data (raise); an absent floor means lost memory, and then
+only the primary may serve (memory). Domains only name keys.
 
 Facebook's leases: Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013.
 """
 
+import random
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -21,42 +22,59 @@ RECOVERY_TTL = 10_000
 
 # Keys in one pipeline; a profile's change may make a hundred thousand posts stale.
 BATCH = 500
+# Pages of one list; a list with more begins anew.
+MOST_FIELDS = 64
 
-# A key is a string, or a hash of pages when a field is given; leases of a hash are a hash too, so that an
-# invalidation voids all of them. Seconds to live are set by whoever fills.
+# redis-py's pipelines on a cluster refuse eval() and evalsha(), and send EVAL as a command to the node of its keys.
+
+# Where a body is kept: a key, and a field when the key is a list's hash of pages.
+Slot = tuple[str, str]
+
+# An entry is a string, or a hash of pages when a field is given; leases of a hash are a hash too, so that an
+# invalidation voids all of them. `early` asks for the lease although there is an entry, to refresh it.
 LOOKUP = """
 local entry, lease, floor = KEYS[1], KEYS[2], KEYS[3]
-local field, token, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local body = field == '' and redis.call('GET', entry) or field ~= '' and redis.call('HGET', entry, field)
-if body then return {1, body} end
+local field, token, ttl, early = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
+if not early then
+  local body = field == '' and redis.call('GET', entry) or field ~= '' and redis.call('HGET', entry, field)
+  if body then return {1, body} end
+end
+local raised = redis.call('GET', floor) or ''
 if field == '' then
-  if not redis.call('SET', lease, token, 'NX', 'PX', ttl) then return {0} end
+  if not redis.call('SET', lease, token, 'NX', 'PX', ttl) then return {0, raised} end
 else
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   local held = redis.call('HGET', lease, field)
-  if held and tonumber(string.match(held, ':(%d+)$')) > now then return {0} end
+  if held and tonumber(string.match(held, ':(%d+)$')) > now then return {0, raised} end
   redis.call('HSET', lease, field, token .. ':' .. string.format('%.0f', now + ttl))
   redis.call('PEXPIRE', lease, ttl)
 end
-return {2, redis.call('GET', floor) or ''}
+return {2, raised}
 """
 
+# An entry begins with its stamp: when it expires and what it cost to load (see `stamps`). The clock is this
+# server's. Pages live as long as their hash; a page that was refreshed early begins a new one.
 FILL = """
 local entry, lease, floor = KEYS[1], KEYS[2], KEYS[3]
 local field, token, body, position, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local most_fields, cost, early = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == '1'
+local time = redis.call('TIME')
+local function stamped(left)
+  return string.format('%013.0f %05.0f ', time[1] * 1000 + math.floor(time[2] / 1000) + left, cost) .. body
+end
 if field == '' then
   if redis.call('GET', lease) ~= token then return 0 end
   redis.call('DEL', lease)
-  redis.call('SET', entry, body, 'PX', ttl)
+  redis.call('SET', entry, stamped(ttl), 'PX', ttl)
 else
   local held = redis.call('HGET', lease, field)
   if not held or string.match(held, '^(.*):') ~= token then return 0 end
   redis.call('HDEL', lease, field)
-  if redis.call('HLEN', entry) >= tonumber(ARGV[6]) then redis.call('DEL', entry) end
-  local first = redis.call('EXISTS', entry) == 0
-  redis.call('HSET', entry, field, body)
-  if first then redis.call('PEXPIRE', entry, ttl) end
+  if early or redis.call('HLEN', entry) >= most_fields then redis.call('DEL', entry) end
+  local left = redis.call('PTTL', entry)
+  redis.call('HSET', entry, field, stamped(left > 0 and left or ttl))
+  if left <= 0 then redis.call('PEXPIRE', entry, ttl) end
 end
 local raised = redis.call('GET', floor)
 if not raised or tonumber(raised) < tonumber(position) then redis.call('SET', floor, position) end
@@ -69,7 +87,8 @@ return 1
 INVALIDATE = """
 local entry, lease, floor, recovery = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local position, token, recovering = ARGV[1], ARGV[2], ARGV[3]
-redis.call('DEL', entry, lease)
+local dropped = redis.call('DEL', entry)
+redis.call('DEL', lease)
 local raised = redis.call('GET', floor)
 if not raised then
   if recovering == '1' and redis.call('GET', recovery) == token then
@@ -81,25 +100,26 @@ if not raised then
   return 0
 end
 if tonumber(raised) < tonumber(position) then redis.call('SET', floor, position) end
-return 1
+return 1 + dropped
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to fill one entry once. floor is None when the cache has lost it."""
+    """The right to fill one slot once. floor is None when the cache has lost it."""
 
-    key: str
-    field: str
+    slot: Slot
     token: str
     floor: int | None
+    early: bool = False
 
 
+@dataclass(frozen=True, slots=True)
 class Busy:
-    """Somebody else holds the lease."""
+    """Somebody else holds the lease; whoever reads for himself reads past the floor all the same."""
 
-
-BUSY = Busy()
+    slot: Slot
+    floor: int | None
 
 
 def _touched(key: str) -> tuple[str, str, str]:
@@ -107,71 +127,91 @@ def _touched(key: str) -> tuple[str, str, str]:
 
 
 def lookup(key: str, field: str = "") -> bytes | Lease | Busy:
-    """A body, or the one lease to fill it, or BUSY. Raises valkey.UNREACHABLE."""
-    token = secrets.token_hex(8)
-    answer = valkey.read_cache().eval(LOOKUP, 3, *_touched(key), field, token, LEASE_TTL)
-    if answer[0] == 1:
-        return answer[1]
-    if answer[0] == 0:
-        return BUSY
-    return Lease(key, field, token, int(answer[1]) if answer[1] else None)
+    """An entry, or the one lease to fill it, or Busy. Raises valkey.UNREACHABLE."""
+    return lookup_many([(key, field)])[0]
 
 
-def lookup_many(entry_keys: list[str]) -> list[bytes | Lease | Busy]:
-    """`lookup` of entities in one round trip, in their order."""
-    pipeline = valkey.read_cache().pipeline(transaction=False)
-    tokens = [secrets.token_hex(8) for _ in entry_keys]
-    for key, token in zip(entry_keys, tokens, strict=True):
-        pipeline.eval(LOOKUP, 3, *_touched(key), "", token, LEASE_TTL)
-    found = []
-    for key, token, answer in zip(entry_keys, tokens, pipeline.execute(), strict=True):
-        if answer[0] == 1:
-            found.append(answer[1])
-        elif answer[0] == 0:
-            found.append(BUSY)
-        else:
-            found.append(Lease(key, "", token, int(answer[1]) if answer[1] else None))
-    return found
+def lookup_many(slots: Sequence[Slot], *, early: bool = False) -> list[bytes | Lease | Busy]:
+    """`lookup` of each slot, in their order, in one round trip per node.
 
-
-def fill(lease: Lease, body: bytes, *, position: int, ttl: float, most_fields: int = 64) -> bool:
-    """Put a body read at `position` (taken after the read). False: the lease was voided, and nothing was put.
-
-    ttl: seconds. A hash of more than `most_fields` pages starts afresh.
+    early: leases only, also for slots that have an entry, which stays until it is filled anew or invalidated.
     """
-    arguments = [lease.field, lease.token, body, position, int(ttl * 1000), most_fields]
-    return bool(valkey.read_cache().eval(FILL, 3, *_touched(lease.key), *arguments))
+    pipeline = valkey.read_cache().pipeline(transaction=False)
+    tokens = [secrets.token_hex(8) for _ in slots]
+    for (key, field), token in zip(slots, tokens, strict=True):
+        pipeline.execute_command("EVAL", LOOKUP, 3, *_touched(key), field, token, LEASE_TTL, int(early))
+    return [
+        _outcome(slot, token, early, *answer)
+        for slot, token, answer in zip(slots, tokens, pipeline.execute(), strict=True)
+    ]
 
 
-def invalidate(entry_keys: Iterable[str], *, position: int) -> None:
+def _outcome(slot: Slot, token: str, early: bool, kind: int, told: bytes) -> bytes | Lease | Busy:
+    if kind == 1:
+        return told
+    floor = int(told) if told else None
+    return Lease(slot, token, floor, early) if kind == 2 else Busy(slot, floor)
+
+
+def fill(lease: Lease, content: bytes, *, position: int, ttl: float, cost: float = 0) -> bool:
+    """`fill_many` of one."""
+    return fill_many([(lease, content)], position=position, ttl=ttl, cost=cost)[0]
+
+
+def fill_many(contents: Sequence[tuple[Lease, bytes]], *, position: int, ttl: float, cost: float = 0) -> list[bool]:
+    """Put what was read at `position` (taken after the read). False: the lease was voided, and nothing was put.
+
+    ttl: seconds, less up to a tenth, so that what was filled together does not expire together. cost: seconds that
+    loading took.
+    """
+    pipeline = valkey.read_cache().pipeline(transaction=False)
+    for lease, content in contents:
+        key, field = lease.slot
+        lifetime = int(ttl * 1000 * random.uniform(0.9, 1))
+        described = [MOST_FIELDS, min(int(cost * 1000) + 1, 99_999), int(lease.early)]
+        pipeline.execute_command(
+            "EVAL", FILL, 3, *_touched(key), field, lease.token, content, position, lifetime, *described
+        )
+    return [bool(filled) for filled in pipeline.execute()]
+
+
+def invalidate(entry_keys: Iterable[str], *, position: int) -> set[str]:
     """Drop entries and void leases; afterwards no fill lacks a write committed at `position` or before.
 
-    Raises valkey.UNREACHABLE or routing.DOWN: then the invalidation is not finished and must be repeated.
+    Returns the keys that had an entry. Raises valkey.UNREACHABLE or routing.DOWN: then the invalidation is not
+    finished and must be repeated.
     """
-    entry_keys = list(entry_keys)
+    entry_keys, dropped = list(entry_keys), set()
     for start in range(0, len(entry_keys), BATCH):
-        _invalidate_batch(entry_keys[start : start + BATCH], position)
+        dropped |= _invalidate_batch(entry_keys[start : start + BATCH], position)
+    return dropped
 
 
-def _invalidate_batch(entry_keys: list[str], position: int) -> None:
-    forgotten = _invalidate(entry_keys, position, token="", recovering=False)
+def _invalidate_batch(entry_keys: list[str], position: int) -> set[str]:
+    answers = _invalidate(entry_keys, position, token="", recovering=False)
+    forgotten = _forgotten(answers)
     while forgotten:
         # Every round but the first ends here unless the cache loses its memory again in between.
         token = secrets.token_hex(8)
-        marked = _invalidate(forgotten, position, token=token, recovering=False)
+        marked = _forgotten(_invalidate(forgotten, position, token=token, recovering=False))
         _, present = routing.position(routing.PRIMARY)
-        forgotten = _invalidate(marked, max(present, position), token=token, recovering=True)
+        forgotten = _forgotten(_invalidate(marked, max(present, position), token=token, recovering=True))
+    return {key for key, answer in answers.items() if answer == 2}
 
 
-def _invalidate(entry_keys: list[str], position: int, *, token: str, recovering: bool) -> list[str]:
-    """One pass; returns the keys whose floor the cache has forgotten."""
+def _forgotten(answers: dict[str, int]) -> list[str]:
+    return [key for key, answer in answers.items() if answer == 0]
+
+
+def _invalidate(entry_keys: list[str], position: int, *, token: str, recovering: bool) -> dict[str, int]:
+    """One pass; 0 for keys whose floor the cache has forgotten, 2 for those that had an entry, else 1."""
     if not entry_keys:
-        return []
+        return {}
     pipeline = valkey.read_cache().pipeline(transaction=False)
     for key in entry_keys:
         arguments = [position, token, int(recovering), RECOVERY_TTL]
-        pipeline.eval(INVALIDATE, 4, *_touched(key), keys.recovery(key), *arguments)
-    return [key for key, done in zip(entry_keys, pipeline.execute(), strict=True) if not done]
+        pipeline.execute_command("EVAL", INVALIDATE, 4, *_touched(key), keys.recovery(key), *arguments)
+    return dict(zip(entry_keys, pipeline.execute(), strict=True))
 
 
 def matching(pattern: str, *, batch: int = 1000) -> Iterator[bytes]:

@@ -22,6 +22,16 @@ def entry(resource: str, scope: str, identifier: object) -> str:
     return f"{name}:{{{crc32(name.encode()) % BUCKETS:03x}}}"
 
 
+def kind(entry_key: str) -> tuple[str, str]:
+    """(resource, scope) of an entry."""
+    _, _, resource, scope, _ = entry_key.split(":", 4)
+    return resource, scope
+
+
+def identifier(entry_key: str) -> str:
+    return entry_key.split(":", 4)[4].rpartition(":")[0]
+
+
 def tag(key: str) -> str:
     return key[key.rindex("{") :]
 
@@ -71,3 +81,8 @@ def consumer_wake(consumer: str) -> str:
 def alive(kind: str) -> str:
     """Processes of a kind in the state store, each with the time until which its last sign of life counts."""
     return f"{PREFIX}:alive:processes:{kind}"
+
+
+def audit(part: str) -> str:
+    """What audits of the read cache share in the state store: the hashes `counts` and `places`."""
+    return f"{PREFIX}:audit:cache:{part}"

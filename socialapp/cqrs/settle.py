@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from uuid import UUID
 
-from socialapp.cqrs import cache, events, log, routing, valkey, waking
+from socialapp.cqrs import cache, events, fragments, log, routing, valkey, waking
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.consumers import consumer
 from socialapp.cqrs.effects import Effects
@@ -12,14 +12,18 @@ from socialapp.cqrs.models import CommandResult
 
 logger = logging.getLogger(__name__)
 
+# Entries per batch: a celebrity's new name makes a hundred thousand stale, and readers want the next batch soon.
+MOST_REFILLED = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Where the effect can be seen. confirmed: every stale cache entry is known to be gone."""
+    """Where the effect can be seen. confirmed: every stale cache entry is known to be gone; dropped: keys of those."""
 
     timeline: int
     position: int
     confirmed: bool
+    dropped: frozenset[str] = frozenset()
 
 
 def settle(happened: list[object]) -> Settled:
@@ -28,12 +32,24 @@ def settle(happened: list[object]) -> Settled:
         waking.wake_consumers()
     timeline, position = routing.position(routing.PRIMARY)
     try:
-        cache.invalidate(events.stale_keys(happened), position=position)
+        dropped = cache.invalidate(events.stale_keys(happened), position=position)
     except valkey.UNREACHABLE as error:
         # The cache consumer repeats it from the event table; until then tokens make reads skip the cache.
         logger.warning("the read cache did not confirm an invalidation: %s", error)
         return Settled(timeline, position, confirmed=False)
-    return Settled(timeline, position, confirmed=True)
+    return Settled(timeline, position, confirmed=True, dropped=frozenset(dropped))
+
+
+def refill(settled: Settled) -> None:
+    """Put back what readers had in use, so that the next of them need not wait for a database.
+
+    Best effort and last of all: whatever is not put here, the next reader puts.
+    """
+    hot = sorted(settled.dropped)[:MOST_REFILLED]
+    try:
+        fragments.refill(hot)
+    except (*valkey.UNREACHABLE, *routing.DOWN, routing.Unavailable) as error:
+        logger.warning("entries in use were not put back: %s", error)
 
 
 def announce(envelopes: list[Envelope], effects: Effects, settled: Settled) -> None:

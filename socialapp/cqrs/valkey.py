@@ -1,14 +1,31 @@
 """Raw clients of the three Valkey endpoints, from Django's CACHES, so timeouts are set in one place."""
 
+from threading import Lock
+
 from django_redis import get_redis_connection
+from django_redis.pool import ConnectionFactory
 from redis import Redis
+from redis.cluster import RedisCluster
 from redis.exceptions import RedisError
 
 # What a Valkey that is down, frozen, full or loading raises.
 UNREACHABLE = (RedisError, OSError)
 
 
-def read_cache() -> Redis:
+class ClusterFactory(ConnectionFactory):
+    """For django-redis: one RedisCluster per process and URL, as it holds the slot map and a pool for each node."""
+
+    _clusters: dict[str, RedisCluster] = {}
+    _making = Lock()
+
+    def connect(self, url: str) -> RedisCluster:
+        with self._making:
+            if url not in self._clusters:
+                self._clusters[url] = RedisCluster.from_url(url, **self.pool_cls_kwargs)
+        return self._clusters[url]
+
+
+def read_cache() -> Redis | RedisCluster:
     return get_redis_connection("read_cache")
 
 

@@ -19,8 +19,8 @@ class ReadUser(EntityRead):
     name = "User"
     entities = fragments.users
 
-    def fragment(self, request, **kwargs):
-        return self.entities.get(kwargs["username"].lower())
+    def identifier(self, username):
+        return username.lower()
 
     @extend_schema(responses=UserAnswer)
     def get(self, request, **kwargs):

@@ -39,7 +39,7 @@ def guard(get_response):
     only_reads = not roles.may_write()
 
     def middleware(request: HttpRequest):
-        request.request_id = _request_id(request)
+        request.request_id = request_id(request.META)
         problem = _refusal(request, only_reads)
         response = to_http(problem) if problem else _worded(request, get_response(request))
         response["X-Request-ID"] = request.request_id
@@ -49,8 +49,8 @@ def guard(get_response):
     return middleware
 
 
-def _request_id(request: HttpRequest) -> str:
-    sent = request.META.get("HTTP_X_REQUEST_ID", "")
+def request_id(environ: dict) -> str:
+    sent = environ.get("HTTP_X_REQUEST_ID", "")
     return sent if REQUEST_ID.fullmatch(sent) else secrets.token_hex(16)
 
 
@@ -59,7 +59,7 @@ def _refusal(request: HttpRequest, only_reads: bool) -> Problem | None:
     if only_reads and (not safe or request.path.startswith(SESSION_PAGES)):
         return WrongPool("Send this to the gateway, or to a server of the write pool.")
     # Answers carry URLs: one that cannot be made must not be found out after the write.
-    if request.path not in FOR_ANY_HOST and not _is_ours(request.META.get("HTTP_HOST", "")):
+    if request.path not in FOR_ANY_HOST and not is_ours(request.META.get("HTTP_HOST", "")):
         return UnknownHost("The Host header names no host of ours.")
     return None if safe else _refused_body(request)
 
@@ -75,7 +75,7 @@ def _refused_body(request: HttpRequest) -> Problem | None:
 
 
 @lru_cache(maxsize=256)
-def _is_ours(host: str) -> bool:
+def is_ours(host: str) -> bool:
     domain, _ = split_domain_port(host)
     return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
 

@@ -2,10 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 import orjson
 from django.http import HttpRequest
+from django.utils.encoding import escape_uri_path
 
 from socialapp.cqrs.cursors import LONGEST, invalid_parameter
 
@@ -24,9 +24,10 @@ class PageRequest:
         """JSON: the URL of the next page, or null."""
         if cursor is None:
             return b"null"
-        parameters = {"limit": self.limit} if self.limit != DEFAULT_LIMIT else {}
-        query = urlencode(parameters | {"cursor": cursor})
-        return orjson.dumps(request.build_absolute_uri(f"{request.path}?{query}"))
+        limit = f"limit={self.limit}&" if self.limit != DEFAULT_LIMIT else ""
+        # As build_absolute_uri would, which takes a URL apart to put it together again. A cursor needs no quoting.
+        place = f"{request.scheme}://{request.get_host()}{escape_uri_path(request.path)}"
+        return orjson.dumps(f"{place}?{limit}cursor={cursor}")
 
 
 def page_request(request: HttpRequest) -> PageRequest:

@@ -3,7 +3,7 @@
 The hit path is one Valkey round trip: no parsing, no serializer, no ORM, and none of DRF's dispatch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import blake2b
 
@@ -15,8 +15,9 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
-from socialapp.cqrs.fragments import Entities, Fragment, Lists
-from socialapp.cqrs.http.pages import DEFAULT_LIMIT, LARGEST_LIMIT, page_request
+from socialapp.cqrs import joined
+from socialapp.cqrs.fragments import Entities, Fragment, Lists, Page
+from socialapp.cqrs.http.pages import DEFAULT_LIMIT, LARGEST_LIMIT, PageRequest, page_request
 from socialapp.cqrs.http.problems import to_http, to_problem
 
 JSON = "application/json"
@@ -33,8 +34,12 @@ class PublicRead(GenericAPIView):
     def fragment(self, request: HttpRequest, **kwargs) -> Fragment:
         raise NotImplementedError
 
+    def cached(self, request: HttpRequest, **kwargs) -> Fragment | None:
+        """`fragment` if the cache alone can give it, else None."""
+        raise NotImplementedError
+
     def dispatch(self, request, *args, **kwargs):
-        if request.method in ("GET", "HEAD") and _wants_plain_json(request):
+        if request.method in ("GET", "HEAD") and wants_plain_json(request.META):
             return self.answer_plainly(request, **kwargs)
         return super().dispatch(request, *args, **kwargs)
 
@@ -50,16 +55,18 @@ class PublicRead(GenericAPIView):
                 raise
             return to_http(problem)
         etag = fragment.etag.decode()
-        if _not_modified(request, etag):
-            response = HttpResponse(status=304)
-        else:
-            response = HttpResponse(fragment.body, content_type=JSON)
-        return _with_caching(response, etag)
+        if not_modified(request.META, etag):
+            response = HttpResponse(status=304, headers=caching(etag))
+            del response["Content-Type"]
+            return response
+        headers = {"Content-Length": str(len(fragment.body))} | caching(etag)
+        return HttpResponse(fragment.body, content_type=JSON, headers=headers)
 
     def get(self, request, **kwargs):
         """For pages and forms: DRF negotiates, authenticates and renders."""
         fragment = self.fragment(request, **kwargs)
-        return _with_caching(Response(fragment.body), fragment.etag.decode(), private=True)
+        headers = {"ETag": fragment.etag.decode(), "Vary": "Accept", "Cache-Control": "private, no-store"}
+        return Response(fragment.body, headers=headers)
 
 
 class EntityRead(PublicRead):
@@ -67,9 +74,16 @@ class EntityRead(PublicRead):
 
     entities: Entities
 
-    def fragment(self, request, **kwargs):
+    def identifier(self, **kwargs) -> str:
         (identifier,) = kwargs.values()
-        return self.entities.get(identifier)
+        return str(identifier)
+
+    def fragment(self, request, **kwargs):
+        return self.entities.get(self.identifier(**kwargs))
+
+    def cached(self, request, **kwargs):
+        found = self.entities.peek([self.identifier(**kwargs)])
+        return found[0] if found else None
 
 
 class ListRead(PublicRead):
@@ -85,33 +99,41 @@ class ListRead(PublicRead):
     def fragment(self, request, **kwargs):
         asked = page_request(request)
         page = self.lists.get(self.identifier(**kwargs), limit=asked.limit, cursor=asked.cursor)
-        elements = self.entities.get_existing(page.identifiers)
+        return self._joined(request, asked, page, self.entities.get_existing(page.identifiers))
+
+    def cached(self, request, **kwargs):
+        asked = page_request(request)
+        found = joined.peek(
+            self.lists, self.entities, self.identifier(**kwargs), limit=asked.limit, cursor=asked.cursor
+        )
+        return None if found is None else self._joined(request, asked, *found)
+
+    def _joined(self, request: HttpRequest, asked: PageRequest, page: Page, elements: Sequence[Fragment]) -> Fragment:
         following = asked.url_of_next(request, page.cursor)
         body = b'{"results":[%s],"next":%s}' % (b",".join(e.body for e in elements), following)
         names = b"".join(e.etag for e in elements) + following
         return Fragment(b'"%s"' % blake2b(names, digest_size=8).hexdigest().encode(), body)
 
 
-def _wants_plain_json(request: HttpRequest) -> bool:
-    accept = request.META.get("HTTP_ACCEPT", "*/*")
-    return (accept in ("*/*", JSON) or accept.startswith(JSON)) and "format=" not in request.META["QUERY_STRING"]
+def wants_plain_json(environ: dict) -> bool:
+    accept = environ.get("HTTP_ACCEPT", "*/*")
+    return (accept in ("*/*", JSON) or accept.startswith(JSON)) and "format=" not in environ["QUERY_STRING"]
 
 
-def _not_modified(request: HttpRequest, etag: str) -> bool:
-    known = request.META.get("HTTP_IF_NONE_MATCH")
+def not_modified(environ: dict, etag: str) -> bool:
+    known = environ.get("HTTP_IF_NONE_MATCH")
     return known is not None and any(tag.removeprefix("W/") in (etag, "*") for tag in parse_etags(known))
 
 
-def _with_caching(response: HttpResponse, etag: str, *, private: bool = False) -> HttpResponse:
-    response["ETag"] = etag
-    response["Vary"] = "Accept"
-    if private:
-        response["Cache-Control"] = "private, no-store"
-        return response
-    # In this order: nginx stops reading at `no-cache` unless it has met its own header before.
-    response["X-Accel-Expires"] = GATEWAY_SECONDS
-    response["Cache-Control"] = f"{PUBLIC}, {SURROGATE}"
-    return response
+def caching(etag: str) -> dict[str, str]:
+    """Headers of a public answer."""
+    return {
+        "ETag": etag,
+        "Vary": "Accept",
+        # In this order: nginx stops reading at `no-cache` unless it has met its own header before.
+        "X-Accel-Expires": GATEWAY_SECONDS,
+        "Cache-Control": f"{PUBLIC}, {SURROGATE}",
+    }
 
 
 @cache

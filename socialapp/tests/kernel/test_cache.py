@@ -8,11 +8,12 @@ import pytest
 from posts import fragments
 from posts.commands import CreatePost, EditPost
 from posts.events import post_key
-from socialapp.cqrs import cache, keys, routing, valkey
-from socialapp.cqrs.cache import BUSY, Lease
+from socialapp.cqrs import cache, keys, routing, valkey, wire
+from socialapp.cqrs.cache import Busy, Lease
 from socialapp.cqrs.fragments import MISSING, version_of
 from socialapp.cqrs.ids import new_id
 from socialapp.cqrs.problems import NotFound
+from socialapp.cqrs.stamps import content_of
 from socialapp.cqrs.submit import submit
 
 KEY = keys.entry("things", "entity", "1")
@@ -21,9 +22,9 @@ LIST = keys.entry("things", "list", "1")
 
 def test_a_miss_gives_one_lease():
     first, second = cache.lookup(KEY), cache.lookup(KEY)
-    assert isinstance(first, Lease) and second is BUSY
+    assert isinstance(first, Lease) and isinstance(second, Busy)
     assert cache.fill(first, b"body", position=5, ttl=10)
-    assert cache.lookup(KEY) == b"body"
+    assert content_of(cache.lookup(KEY)) == b"body"
 
 
 def test_lease_an_invalidation_voids_it():
@@ -81,7 +82,7 @@ def test_memory_a_floor_that_is_lost_again_while_it_is_restored_is_not_set(monke
 def test_a_list_is_a_hash_whose_pages_have_their_own_leases(reset):
     first, second = cache.lookup(LIST, "page:1"), cache.lookup(LIST, "page:2")
     assert isinstance(first, Lease) and isinstance(second, Lease)
-    assert cache.lookup(LIST, "page:1") is BUSY
+    assert isinstance(cache.lookup(LIST, "page:1"), Busy)
     assert cache.fill(first, b"one", position=1, ttl=10)
     reset()
     cache.invalidate([LIST], position=2)
@@ -90,9 +91,10 @@ def test_a_list_is_a_hash_whose_pages_have_their_own_leases(reset):
     assert valkey.read_cache().exists(LIST) == 0
 
 
-def test_a_list_has_one_lifetime_and_a_bounded_number_of_pages():
+def test_a_list_has_one_lifetime_and_a_bounded_number_of_pages(monkeypatch):
+    monkeypatch.setattr(cache, "MOST_FIELDS", 4)
     for page in range(5):
-        cache.fill(cache.lookup(LIST, f"page:{page}"), b"x", position=1, ttl=10, most_fields=4)
+        cache.fill(cache.lookup(LIST, f"page:{page}"), b"x", position=1, ttl=10)
     assert valkey.read_cache().hlen(LIST) == 1
     assert 0 < valkey.read_cache().pttl(LIST) <= 10_000
 
@@ -130,7 +132,7 @@ def test_what_does_not_exist_is_remembered_until_it_is_created(author, drain_all
     for queries in (3, 0):
         with django_assert_num_queries(queries), pytest.raises(NotFound):
             fragments.posts.get(nobody)
-    assert valkey.read_cache().get(post_key(nobody)) == MISSING
+    assert content_of(valkey.read_cache().get(post_key(nobody))) == MISSING
     submit(CreatePost("now"), actor_id=author, resource_id=nobody)
     drain_all()
     assert b'"text":"now"' in fragments.posts.get(nobody).body
@@ -169,10 +171,10 @@ def test_without_a_cache_reads_go_on(author, drain_all, monkeypatch):
     post = submit(CreatePost("still here"), actor_id=author).resource_id
     drain_all()
 
-    def unreachable():
+    def unreachable(*_):
         raise valkey.RedisError("down")
 
-    monkeypatch.setattr(valkey, "read_cache", unreachable)
+    monkeypatch.setattr(wire, "get", unreachable)
     assert b"still here" in fragments.posts.get(post).body
     assert len(fragments.posts_by_author.get(_username(author), limit=5, cursor=None).identifiers) == 1
 

@@ -1,0 +1,93 @@
+"""The read cache on a cluster of three primaries: the protocol's tests once more, and what only a cluster has."""
+
+import pytest
+
+from config.settings import caches
+from deploy.embedded import binaries
+from posts import fragments
+from posts.commands import CreatePost
+from socialapp.cqrs import cache, keys, reader, valkey, wire
+from socialapp.cqrs.breaker import Breaker
+from socialapp.cqrs.submit import submit
+from socialapp.tests.kernel.test_cache import *  # noqa: F403 the same tests, on a cluster
+from socialapp.tests.valkeys import PRIMARIES, ValkeyCluster, valkey_cluster
+
+
+@pytest.fixture(scope="module")
+def nodes(servers, tmp_path_factory) -> ValkeyCluster:
+    with valkey_cluster(binaries.valkey(), tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(autouse=True)
+def on_a_cluster(nodes, settings, monkeypatch, clean_stores):
+    monkeypatch.setattr(reader, "breaker", Breaker(open_for=(0.1, 0.2), probe=0.1))
+    settings.CACHES = settings.CACHES | {"read_cache": caches.valkey(nodes.url, timeout=0.5)}
+    wire.transport.cache_clear()
+    list(cache.forget())
+    yield
+    wire.transport.cache_clear()
+
+
+def test_a_list_whose_entities_are_on_all_nodes(nodes, author, drain_all, django_assert_num_queries):
+    made = {str(submit(CreatePost(f"number {n}"), actor_id=author).resource_id) for n in range(30)}
+    drain_all()
+    first = fragments.posts.get_existing(sorted(made))
+    with django_assert_num_queries(0):
+        assert fragments.posts.get_existing(sorted(made)) == first
+    assert all(nodes.client(node).dbsize() > 0 for node in range(PRIMARIES))
+
+
+def test_forgetting_reaches_every_node():
+    entry_keys = [keys.entry("things", "entity", n) for n in range(40)]
+    for key in entry_keys:
+        cache.fill(cache.lookup(key), b"body", position=1, ttl=10)
+    assert sum(cache.forget("things:*")) == 40
+    assert all(cache.lookup(key).floor == 1 for key in entry_keys), "floors stay"
+
+
+def test_a_node_that_lost_its_memory_is_told_from_the_others(nodes):
+    entry_keys = [keys.entry("things", "entity", n) for n in range(40)]
+    for key in entry_keys:
+        cache.fill(cache.lookup(key), b"body", position=1, ttl=10)
+    nodes.client(0).flushall()
+    found = cache.lookup_many([(key, "") for key in entry_keys])
+    lost = [outcome for outcome in found if isinstance(outcome, cache.Lease)]
+    assert 0 < len(lost) < 40 and all(lease.floor is None for lease in lost)
+
+
+def test_slots_that_move_are_followed(nodes):
+    """The slots of one key go to another node while this process still believes in the old one."""
+    key = keys.entry("things", "entity", "moving")
+    cache.fill(cache.lookup(key), b"body", position=1, ttl=10)
+    assert wire.get([(key, "")])[0].endswith(b"body")
+    owner = valkey.read_cache().get_node_from_key(key)
+    other = next(node for node in valkey.read_cache().get_primaries() if node.name != owner.name)
+    move(nodes, valkey.read_cache().keyslot(key), other.port)
+    try:
+        assert wire.get([(key, "")]) == [None]
+        lease = cache.lookup(key)
+        assert lease.floor is None
+        assert cache.fill(lease, b"moved", position=1, ttl=10)
+        assert wire.get([(key, "")])[0].endswith(b"moved")
+    finally:
+        move(nodes, valkey.read_cache().keyslot(key), owner.port)
+
+
+def move(nodes: ValkeyCluster, slot: int, port: int) -> None:
+    target = nodes.client(nodes.ports.index(port)).execute_command("CLUSTER MYID")
+    for node in range(PRIMARIES):
+        client = nodes.client(node)
+        for key in client.execute_command("CLUSTER GETKEYSINSLOT", slot, 100):
+            client.delete(key)
+        client.execute_command("CLUSTER SETSLOT", slot, "NODE", target)
+
+
+def test_a_node_that_is_gone_costs_no_read(nodes, author, drain_all):
+    """Last, since the node stays away."""
+    made = [str(submit(CreatePost(f"number {n}"), actor_id=author).resource_id) for n in range(30)]
+    drain_all()
+    before = fragments.posts.get_existing(made)
+    nodes.nodes[2].kill()
+    nodes.nodes[2].wait(timeout=10)
+    assert fragments.posts.get_existing(made) == before
