@@ -7,7 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from socialapp.accounts.api.read import ReadKeys
 from socialapp.cqrs.http.commands import CommandStatus
-from socialapp.ops import health
+from socialapp.ops import health, metrics
 from socialapp.ops.root import ApiRoot
 
 # A page holds its reader's CSRF token: nobody keeps it.
@@ -30,6 +30,7 @@ urlpatterns = [
     path(".well-known/jwks.json", ReadKeys.as_view(), name="jwks"),
     path("health", health.live, name="health"),
     path("health/ready", health.ready, name="ready"),
+    path("metrics", metrics.exposition, name="metrics"),
 ]
 
 handler400 = "socialapp.cqrs.http.problems.bad_request"

@@ -48,4 +48,5 @@ CELERY_BEAT_SCHEDULE = {
     "heartbeat": {"task": "socialapp.cqrs.tasks.beat_heartbeat", "schedule": 1.0, "options": {"expires": 2}},
     "wake-consumers": {"task": "socialapp.cqrs.tasks.wake_consumers", "schedule": 1.0, "options": {"expires": 2}},
     "forget-idempotency-keys": {"task": "socialapp.cqrs.tasks.forget_idempotency_keys", "schedule": 3600.0},
+    "audit-cache": {"task": "socialapp.ops.tasks.audit_cache", "schedule": 60.0, "options": {"expires": 60}},
 }

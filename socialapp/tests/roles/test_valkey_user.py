@@ -10,6 +10,8 @@ FORBIDDEN = [
     ("STATE_URL", ["SCAN", "0"]),
     ("STATE_URL", ["LPUSH", "commands", "{}"]),
     ("STATE_URL", ["GET", "commands"]),
+    ("STATE_URL", ["HGETALL", "socialapp:1:session"]),
+    ("STATE_URL", ["HSET", "socialapp:v1:audit:cache:counts", "cache:stale", "0"]),
     ("STATE_URL", ["FLUSHALL"]),
     ("STATE_URL", ["EVAL", "return 1", "0"]),
     ("LOG_URL", ["XADD", "socialapp:v1:log:stream:{p3}", "*", "c", "forged"]),
