@@ -1,10 +1,10 @@
-"""`python -m deploy.bench`: measures reads against the peers; prints a table, writes JSON."""
+"""`python -m deploy.bench`: measures reads against the peers; prints tables, writes JSON and a chart."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from deploy.bench import reads
+from deploy.bench import bars, chart, reads
 from deploy.bench.servers import require_wrk, running_stack
 from deploy.bench.world import seed, world
 
@@ -22,9 +22,11 @@ def main() -> None:
     with running_stack() as stack:
         seed(stack, users=max(50, options.posts // 10), posts=options.posts)
         rows = reads.compare(stack, world(stack), options, say)
-    print(reads.table(rows))
+    print(reads.table(rows), bars.table(bars.all_bars(rows)), sep="\n\n")
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "reads.json").write_text(reads.to_json(rows))
+    chart.draw(rows, options.output / "reads.png")
+    print(f"\nloaded by wrk; written: {options.output}/reads.json, {options.output}/reads.png")
 
 
 def say(scenario: str, connections: int) -> None:

@@ -3,11 +3,12 @@
 Rounds alternate between the subjects, so that a noisy machine disturbs all alike; figures are medians.
 """
 
+import http.client
 import json
-import urllib.request
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from statistics import median
+from urllib.parse import urlsplit
 
 from deploy.bench.load import Measured, wrk
 from deploy.bench.servers import Server, cpu_seconds, gunicorn
@@ -21,11 +22,12 @@ BACKENDS = ("postgres-primary", "postgres-replica", "valkey-cache")
 
 @dataclass(frozen=True)
 class Subject:
-    """programs: of the stack, whose CPU time counts besides the server's own."""
+    """programs: of the stack, whose CPU time counts besides the server's own. caches: worth warming."""
 
     name: str
     server: Server
     programs: tuple[str, ...] = BACKENDS
+    caches: bool = True
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ def compare(stack: Stack, world: World, options, say) -> list[Row]:
         subjects = start(stack, options.workers, exits)
         for scenario, paths in world.scenarios.items():
             for subject in subjects:
-                warm(subject, paths)
+                if subject.caches:
+                    warm(subject, paths)
             for connections in options.connections:
                 found = measure(stack, subjects, paths, connections, options)
                 rows += [summary(scenario, connections, name, samples) for name, samples in found.items()]
@@ -70,7 +73,7 @@ def start(stack: Stack, workers: int, exits: ExitStack) -> list[Subject]:
     ours = exits.enter_context(gunicorn(stack, "config.wsgi", workers=workers))
     gateway = Server(f"http://127.0.0.1:{stack.port}", stack.pid("nginx"))
     return [
-        Subject("naive", naive),
+        Subject("naive", naive, caches=False),
         Subject("cacheops", cached),
         Subject("socialapp", ours),
         # The gateway itself is not the backend: what counts is what it leaves for the servers behind.
@@ -79,9 +82,12 @@ def start(stack: Stack, workers: int, exits: ExitStack) -> list[Subject]:
 
 
 def warm(subject: Subject, paths: list[str]) -> None:
-    """Fill the caches with the popular ones, as they would be in operation."""
-    for path in list(dict.fromkeys(paths))[:2000]:
-        urllib.request.urlopen(subject.server.url + path, timeout=30).close()
+    """Fill the caches, as they would be in operation."""
+    connection = http.client.HTTPConnection(urlsplit(subject.server.url).netloc, timeout=30)
+    for path in dict.fromkeys(paths):
+        connection.request("GET", path)
+        connection.getresponse().read()
+    connection.close()
 
 
 def measure(stack: Stack, subjects: list[Subject], paths: list[str], connections: int, options) -> dict:
@@ -106,12 +112,14 @@ def summary(scenario: str, connections: int, name: str, samples: list[tuple[Meas
 
 
 def table(rows: list[Row]) -> str:
-    lines = [f"{'':15}{'conn':>5} {'':10}{'per s':>9}{'x naive':>9}{'p50 ms':>9}{'p99 ms':>9}{'CPU ms':>9}"]
+    lines = [
+        f"{'':15}{'conn':>5} {'':10}{'per s':>9}{'x naive':>9}{'mean ms':>9}{'p50 ms':>9}{'p99 ms':>9}{'CPU ms':>9}"
+    ]
     for row in rows:
         base = next(r for r in rows if r.subject == "naive" and r.place == row.place)
         lines.append(
             f"{row.scenario:15}{row.connections:>5} {row.subject:10}{row.rate:>9.0f}{row.rate / base.rate:>9.1f}"
-            f"{row.p50:>9.2f}{row.p99:>9.2f}{row.cpu_ms:>9.3f}"
+            f"{row.mean:>9.2f}{row.p50:>9.2f}{row.p99:>9.2f}{row.cpu_ms:>9.3f}"
         )
     return "\n".join(lines)
 

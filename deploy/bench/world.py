@@ -50,8 +50,27 @@ def world(stack: Stack) -> World:
     )
 
 
-def column(connection: psycopg.Connection, sql: str) -> list:
-    return [row[0] for row in connection.execute(sql, [RANKS]).fetchall()]
+def paths_of(stack: Stack, reads: int) -> dict[str, list[str]]:
+    """Distinct paths by the name of the read, from all over the tables, `reads` of each."""
+    with psycopg.connect(stack.environment("read")["DATABASE_READ_URL"]) as connection:
+        # Ids are random enough in their last digits to be as good as a sample.
+        posts = column(connection, "SELECT id FROM posts_post ORDER BY substr(id::text, 30), id LIMIT %s", reads)
+        comments = column(connection, "SELECT id FROM posts_comment ORDER BY substr(id::text, 30), id LIMIT %s", reads)
+        names = column(connection, "SELECT username FROM accounts_user ORDER BY substr(id::text, 30) LIMIT %s", reads)
+    api = "/api/v1"
+    return {
+        "post": [f"{api}/posts/{post}" for post in posts],
+        "comment": [f"{api}/comments/{comment}" for comment in comments],
+        "user": [f"{api}/users/{name}" for name in names],
+        "comments of a post": [f"{api}/posts/{post}/comments" for post in posts],
+        "likes of a post": [f"{api}/posts/{post}/likes" for post in posts],
+        "user timeline": [f"{api}/users/{name}/posts" for name in names],
+        "public timeline": [f"{api}/timelines/public?limit={1 + n % 100}" for n in range(reads)],
+    }
+
+
+def column(connection: psycopg.Connection, sql: str, limit: int = RANKS) -> list:
+    return [row[0] for row in connection.execute(sql, [limit]).fetchall()]
 
 
 def zipf(paths: list[str]) -> list[str]:

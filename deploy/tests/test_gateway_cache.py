@@ -145,3 +145,9 @@ def test_a_stale_answer_is_served_when_every_server_is_dead(gate, path, dead):
     dead("read-1", "read-2")
     reply = gate("GET", path)
     assert (reply.status, reply.body) == (200, b"old")
+
+
+def test_browsers_are_not_told_what_the_gateway_may_do(gate, path):
+    gate.answer("read", Answer(headers=PUBLIC))
+    for _ in range(2):
+        assert gate("GET", path).headers.get_all("Cache-Control") == ["public, no-cache"]
