@@ -65,7 +65,7 @@ def paths_of(stack: Stack, reads: int) -> dict[str, list[str]]:
         "comments of a post": [f"{api}/posts/{post}/comments" for post in posts],
         "likes of a post": [f"{api}/posts/{post}/likes" for post in posts],
         "user timeline": [f"{api}/users/{name}/posts" for name in names],
-        "public timeline": [f"{api}/timelines/public?limit={1 + n % 100}" for n in range(reads)],
+        "public timeline": [f"{api}/timelines/public?limit={1 + n % 50}" for n in range(reads)],
     }
 
 

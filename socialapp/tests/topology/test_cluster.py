@@ -6,8 +6,10 @@ from config.settings import caches
 from deploy.embedded import binaries
 from posts import fragments
 from posts.commands import CreatePost
-from socialapp.cqrs import cache, keys, reader, valkey, wire
+from socialapp.accounts.models import User
+from socialapp.cqrs import audit, cache, keys, reader, valkey, wire
 from socialapp.cqrs.breaker import Breaker
+from socialapp.cqrs.sampling import sample
 from socialapp.cqrs.submit import submit
 from socialapp.tests.kernel.test_cache import *  # noqa: F403 the same tests, on a cluster
 from socialapp.tests.valkeys import PRIMARIES, ValkeyCluster, valkey_cluster
@@ -81,6 +83,18 @@ def move(nodes: ValkeyCluster, slot: int, port: int) -> None:
         for key in client.execute_command("CLUSTER GETKEYSINSLOT", slot, 100):
             client.delete(key)
         client.execute_command("CLUSTER SETSLOT", slot, "NODE", target)
+
+
+def test_an_audit_samples_every_node(nodes, author, drain_all):
+    made = [str(submit(CreatePost(f"number {n}"), actor_id=author).resource_id) for n in range(30)]
+    drain_all()
+    fragments.posts.get_existing(made)
+    fragments.posts_by_author.get(User.objects.get(pk=author).username, limit=20, cursor=None)
+    slots = list(sample(1000))
+    assert {key for key, page in slots if not page} >= set(map(fragments.posts.key, made))
+    assert any(page for _, page in slots)
+    looks = [audit.look(audit.subject(*slot)) for slot in slots]
+    assert {look.outcomes[audit.CACHE] for look in looks} == {audit.within(0)}
 
 
 def test_a_node_that_is_gone_costs_no_read(nodes, author, drain_all):
