@@ -42,8 +42,15 @@ from config.settings.celery import (
     CELERY_WORKER_SEND_TASK_EVENTS,
 )
 from config.settings.databases import DATABASE_ROUTERS, DATABASES
-from config.settings.env import ROLE, SECRET_KEY
-from config.settings.kernel import COMMAND_RESULT_TTL, CONSISTENCY_WAIT, IDEMPOTENCY_TTL, MOST_WAITERS, REPLICA_MAX_LAG
+from config.settings.env import ROLE, SECRET_KEY, SECRET_KEY_FALLBACKS
+from config.settings.kernel import (
+    COMMAND_RESULT_TTL,
+    CONSISTENCY_WAIT,
+    IDEMPOTENCY_TTL,
+    MOST_WAITERS,
+    REPLICA_MAX_LAG,
+    REPLICA_TIMEOUT,
+)
 from config.settings.logging import LOGGING
 from config.settings.rest import REST_FRAMEWORK, SPECTACULAR_SETTINGS
 from config.settings.security import (

@@ -1,19 +1,24 @@
 """One alias for the primary and one per replica, with the credentials that this process's role may use."""
 
 from config.settings.env import ROLE, env
+from config.settings.kernel import REPLICA_TIMEOUT
+from socialapp.cqrs import deadlines
 
 WEB = ROLE in ("read", "write", "realtime")
+READS = ROLE in ("read", "realtime")
 
 # The read role never learns the password of a user that can write.
 PRIMARY_URL = "DATABASE_URL" if ROLE in ("write", "worker") else "DATABASE_READ_URL"
 
 # Milliseconds. A request may not hold a connection longer than a client waits; a drain is bounded by its own
 # transaction_timeout, so a worker's limit only catches what has run away.
-STATEMENT_TIMEOUT = 5_000 if WEB else 60_000
+STATEMENT_TIMEOUT = int(deadlines.LONGEST * 1000) - 500 if READS else 5_000 if WEB else 60_000
 LOCK_TIMEOUT = 2_000
+# Seconds to wait for one of the pool's connections. A reader has other servers to ask.
+POOL_TIMEOUT = 1 if READS else 2
 
 
-def connection(url: str) -> dict:
+def connection(url: str, *, pool_timeout: float = POOL_TIMEOUT) -> dict:
     """Django's settings of one Postgres server, with timeouts on everything that leaves the process."""
     parsed = environ_url(url)
     options = {
@@ -24,9 +29,17 @@ def connection(url: str) -> dict:
         " -c idle_in_transaction_session_timeout=15000",
     }
     if WEB:
-        # Made at the first query, so after gunicorn's fork; shared by all threads or greenlets of a server.
-        options["pool"] = {"min_size": 0, "max_size": 16, "timeout": 2, "max_idle": 60}
+        options["pool"] = pool(pool_timeout)
     return {**parsed, "OPTIONS": options, "CONN_MAX_AGE": 0 if WEB else None, "CONN_HEALTH_CHECKS": not WEB}
+
+
+def pool(timeout: float) -> dict:
+    """Made at the first query, so after gunicorn's fork; shared by all threads or greenlets of a server."""
+    options = {"min_size": 0, "max_size": 16, "timeout": timeout, "max_idle": 60}
+    # By default it tries for five minutes, at growing intervals, and meanwhile overlooks that the server is back.
+    options["reconnect_timeout"] = timeout
+    # A write must not be given up by the client: nobody would know whether it was committed.
+    return options | {"connection_class": deadlines.BoundedConnection} if READS else options
 
 
 def environ_url(url: str) -> dict:
@@ -43,6 +56,9 @@ def environ_url(url: str) -> dict:
 REPLICA_URLS = env.list("REPLICA_URLS", default=[])
 
 DATABASES = {"default": connection(env.str(PRIMARY_URL))}
-DATABASES |= {f"replica{number}": connection(url) for number, url in enumerate(REPLICA_URLS, start=1)}
+DATABASES |= {
+    f"replica{number}": connection(url, pool_timeout=REPLICA_TIMEOUT)
+    for number, url in enumerate(REPLICA_URLS, start=1)
+}
 
 DATABASE_ROUTERS = ["config.routers.ReadWriteRouter"]

@@ -12,3 +12,5 @@ if ROLE not in ROLES:
     raise ImproperlyConfigured(f"SOCIALAPP_ROLE is {ROLE!r}; it must be one of {', '.join(ROLES)}")
 
 SECRET_KEY = env.str("SECRET_KEY")
+# Former keys: what they have signed (consistency tokens, sessions) stays good while a key is replaced.
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])

@@ -8,8 +8,11 @@ CONSISTENCY_WAIT = env.float("CONSISTENCY_WAIT", default=1.0)
 # How many requests of one server process may wait for commands at a time; gunicorn's other threads stay free.
 MOST_WAITERS = env.int("MOST_WAITERS", default=12)
 
-# A replica further behind than this serves nobody.
+# A replica further behind than this serves nobody as long as another server lives.
 REPLICA_MAX_LAG = env.float("REPLICA_MAX_LAG", default=10.0)
+
+# A server that takes longer to hand out a connection, or to say how far it is, is passed by.
+REPLICA_TIMEOUT = env.float("REPLICA_TIMEOUT", default=0.5)
 
 # How long a command's outcome stays in the log's memory; afterwards its row in Postgres answers.
 COMMAND_RESULT_TTL = env.int("COMMAND_RESULT_TTL", default=600)

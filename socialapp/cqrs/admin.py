@@ -14,7 +14,7 @@ from django.utils.html import format_html
 
 from socialapp.cqrs.execute import execute
 from socialapp.cqrs.http.freshness import remember
-from socialapp.cqrs.models import CommandResult, ConsumerOffset, DeadLetter, Event, Heartbeat, ParkedEvent
+from socialapp.cqrs.models import CommandResult, ConsumerOffset, DeadLetter, Event, Heartbeat, ParkedEvent, Timeline
 from socialapp.cqrs.problems import Problem
 
 admin.site.site_header = admin.site.site_title = "socialapp"
@@ -195,4 +195,9 @@ class DeadLetterAdmin(ReadOnlyAdmin):
 
 @admin.register(Heartbeat)
 class HeartbeatAdmin(ReadOnlyAdmin):
-    list_display = ["id", "time", "timeline"]
+    list_display = ["id", "time", "timeline", "position"]
+
+
+@admin.register(Timeline)
+class TimelineAdmin(ReadOnlyAdmin):
+    list_display = ["timeline", "position"]

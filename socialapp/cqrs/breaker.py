@@ -5,6 +5,7 @@ After M. Nygard, "Release It!", chapter 5. One per process and server; safe to s
 
 import random
 import time
+from threading import Lock
 
 from redis.exceptions import ConnectionError as ServerUnreachable
 
@@ -16,9 +17,11 @@ class Open(ServerUnreachable):
 
 
 class Breaker:
-    """`with breaker:` around each call. Raises Open while it is open; trips on what UNREACHABLE names.
+    """`with breaker:` around each call of a Valkey: raises Open while it is open, and trips on what UNREACHABLE names.
+    Around anything else: ask `admits`, then tell it with `trip` or `close` what came of it.
 
-    open_for: seconds, jittered, so that processes do not come back all at once. Then one caller at a time probes.
+    open_for: seconds, jittered, so that processes do not come back all at once. Then one caller at a time probes,
+    for at most `probe` seconds.
     """
 
     def __init__(self, *, open_for: tuple[float, float], probe: float):
@@ -26,23 +29,36 @@ class Breaker:
         self._probe = probe
         self._closed = True
         self._ask_again_at = 0.0
+        self._lock = Lock()
 
     @property
     def is_open(self) -> bool:
         return not self._closed
 
-    def __enter__(self) -> None:
+    def admits(self) -> bool:
+        """Whether this caller may ask. While open that is a probe, and the others wait for what it finds."""
         if self._closed:
-            return
-        now = time.monotonic()
-        if now < self._ask_again_at:
+            return True
+        with self._lock:
+            now = time.monotonic()
+            if now < self._ask_again_at:
+                return False
+            self._ask_again_at = now + self._probe
+            return True
+
+    def trip(self) -> None:
+        self._closed = False
+        self._ask_again_at = time.monotonic() + random.uniform(*self._open_for)
+
+    def close(self) -> None:
+        self._closed = True
+
+    def __enter__(self) -> None:
+        if not self.admits():
             raise Open("the server failed a moment ago")
-        # This caller probes; the others wait for what it finds.
-        self._ask_again_at = now + self._probe
 
     def __exit__(self, kind, error, traceback) -> None:
         if error is None:
-            self._closed = True
+            self.close()
         elif isinstance(error, valkey.UNREACHABLE):
-            self._closed = False
-            self._ask_again_at = time.monotonic() + random.uniform(*self._open_for)
+            self.trip()

@@ -68,7 +68,7 @@ def _token_after(envelope: Envelope, found: effects.Effects, token: Token | None
     seen = (token or Token()).merged(Token(settled.timeline, settled.position, envelope.stamp))
     if settled.confirmed:
         return seen
-    return seen.awaiting(partition_of(envelope.id), envelope.id, envelope.stamp)
+    return seen.awaiting(envelope.id, envelope.stamp)
 
 
 def _replay(envelope: Envelope, token: Token | None) -> Executed:

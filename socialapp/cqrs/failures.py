@@ -6,13 +6,23 @@ from socialapp.cqrs import valkey
 
 # SQLSTATE classes: lost connections, rollbacks, lack of resources, not ready or cancelled (55, 57).
 INFRASTRUCTURE = ("08", "40", "53", "55", "57")
+# A server is lost, full or shut down (57P01 to 57P05), its disk fails, or the query stood in the way of a replica's
+# replay (40001, 40P01). Not 57014: a statement that was too slow here is too slow on the next server too.
+ELSEWHERE = ("08", "40", "53", "57P", "58")
 
 
 def is_infrastructure(error: BaseException) -> bool:
     """Whether an error says something about the servers, and nothing about what was being done."""
-    if isinstance(error, valkey.UNREACHABLE):
-        return True
+    return isinstance(error, valkey.UNREACHABLE) or _is_postgres(error, INFRASTRUCTURE)
+
+
+def may_succeed_elsewhere(error: BaseException) -> bool:
+    """Whether a read that failed so on one database server may be asked of another."""
+    return _is_postgres(error, ELSEWHERE)
+
+
+def _is_postgres(error: BaseException, classes: tuple[str, ...]) -> bool:
     sqlstate = getattr(error.__cause__, "sqlstate", None) or ""
     if isinstance(error, OperationalError | InterfaceError) and not sqlstate:
         return True
-    return sqlstate.startswith(INFRASTRUCTURE)
+    return sqlstate.startswith(classes)

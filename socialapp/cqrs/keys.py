@@ -86,3 +86,8 @@ def alive(kind: str) -> str:
 def audit(part: str) -> str:
     """What audits of the read cache share in the state store: the hashes `counts` and `places`."""
     return f"{PREFIX}:audit:cache:{part}"
+
+
+def cached_timeline() -> str:
+    """In the state store: the primary's timeline that the read cache was filled from."""
+    return f"{PREFIX}:heartbeat:timeline:cached"

@@ -145,6 +145,17 @@ class Heartbeat(models.Model):
     id = models.PositiveSmallIntegerField(primary_key=True)
     time = models.DateTimeField()
     timeline = models.PositiveIntegerField()
+    position = models.BigIntegerField(db_default=0)
 
     def __str__(self):
         return f"{self.time:%H:%M:%S} on timeline {self.timeline}"
+
+
+class Timeline(models.Model):
+    """One row per failover: up to which position an earlier timeline has certainly survived into the present one."""
+
+    timeline = models.PositiveIntegerField(primary_key=True)
+    position = models.BigIntegerField()
+
+    def __str__(self):
+        return f"{self.timeline} up to {self.position}"

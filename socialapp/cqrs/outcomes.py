@@ -7,10 +7,16 @@ from threading import BoundedSemaphore
 from uuid import UUID
 
 from django.conf import settings
+from django.db import Error
+from django.db.models.expressions import RawSQL
 
-from socialapp.cqrs import log, routing, valkey
+from socialapp.cqrs import log, routing, servers, valkey
+from socialapp.cqrs.breaker import Breaker
 from socialapp.cqrs.consistency import Token
+from socialapp.cqrs.deadlines import answered_within
+from socialapp.cqrs.failures import may_succeed_elsewhere
 from socialapp.cqrs.models import CommandResult
+from socialapp.cqrs.problems import Unavailable
 
 # Seconds between two looks at a pending command: short at first, as most are applied within 20 ms.
 PAUSES = (0.004, 0.004, 0.008, 0.008, 0.016, 0.032)
@@ -18,6 +24,20 @@ LONGEST_PAUSE = 0.05
 
 # Each waiter holds a thread. The rest of them stay free, so that nobody can stop a server by waiting.
 _waiters = BoundedSemaphore(settings.MOST_WAITERS)
+# A frozen log costs two seconds to find out; the rows answer meanwhile.
+_breaker = Breaker(open_for=(0.5, 1.5), probe=3.0)
+
+# Whether the consumer that repeats every invalidation (settle.py) has passed all events of a command, and could
+# digest each. A replica shows an older offset than the primary, never a newer one.
+CONFIRMED = """
+    NOT EXISTS (
+        SELECT FROM cqrs_event AS event
+        LEFT JOIN cqrs_consumeroffset AS read ON read.consumer = 'cache'
+        LEFT JOIN cqrs_parkedevent AS parked ON parked.consumer = 'cache' AND parked.event_position = event.position
+        WHERE event.command_id = cqrs_commandresult.id
+          AND (parked.id IS NOT NULL OR read.consumer IS NULL
+               OR (event.xid, event.position) > (read.xid, read.position)))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +66,26 @@ class Outcome:
 
 
 def lookup(command_ids: Iterable[UUID]) -> dict[UUID, Outcome]:
-    """Outcomes by command id; a command that nobody has heard of is absent."""
-    command_ids = list(command_ids)
-    try:
-        found = {command_id: _from_status(status) for command_id, status in log.statuses(command_ids).items()}
-    except valkey.UNREACHABLE:
-        found = {}
-    return found | _from_rows([command_id for command_id in command_ids if command_id not in found])
+    """Outcomes by command id; a command that nobody has heard of is absent.
+
+    Raises Unavailable when that cannot be known, as neither the log nor the primary answers.
+    """
+    found, everyone_asked = _look(list(command_ids))
+    if not everyone_asked:
+        raise Unavailable("What became of the command cannot be looked up now.")
+    return found
 
 
 def wait(command_ids: Iterable[UUID], *, seconds: float) -> dict[UUID, Outcome]:
-    """Look until every command is settled or `seconds` have passed; just once when too many wait already."""
+    """Look until every command is settled or `seconds` have passed; just once when too many wait already.
+
+    A command of which nothing can be learnt is absent.
+    """
+    command_ids = list(command_ids)
     if seconds <= 0 or not _waiters.acquire(blocking=False):
-        return lookup(command_ids)
+        return _look(command_ids)[0]
     try:
-        return _wait(list(command_ids), seconds)
+        return _wait(command_ids, seconds)
     finally:
         _waiters.release()
 
@@ -69,7 +94,7 @@ def _wait(command_ids: list[UUID], seconds: float) -> dict[UUID, Outcome]:
     deadline = time.monotonic() + min(seconds, 10)
     pauses = iter(PAUSES)
     while True:
-        found = lookup(command_ids)
+        found, _ = _look(command_ids)
         if all(command_id in found and found[command_id].settled for command_id in command_ids):
             return found
         pause = next(pauses, LONGEST_PAUSE)
@@ -96,21 +121,58 @@ def _from_status(status: dict) -> Outcome:
     )
 
 
-def _from_rows(command_ids: list[UUID]) -> dict[UUID, Outcome]:
-    """From a replica if it has the row, else from the primary. The position is the one that has shown the row."""
-    found = {}
+def _look(command_ids: list[UUID]) -> tuple[dict[UUID, Outcome], bool]:
+    """What is known now, and whether everyone was asked about the commands that are absent."""
+    try:
+        with _breaker:
+            found = {command_id: _from_status(status) for command_id, status in log.statuses(command_ids).items()}
+    except valkey.UNREACHABLE:
+        found = {}
+    missing = [command_id for command_id in command_ids if command_id not in found]
+    if not missing:
+        return found, True
+    rows, everyone_asked = _from_rows(missing)
+    return found | rows, everyone_asked
+
+
+def _from_rows(command_ids: list[UUID]) -> tuple[dict[UUID, Outcome], bool]:
+    """From a replica if it has the row, else from the primary; and whether nobody else could have one."""
+    found: dict[UUID, Outcome] = {}
     for alias in routing.candidates():
         missing = [command_id for command_id in command_ids if command_id not in found]
         if not missing:
             break
-        rows = list(CommandResult.objects.using(alias).filter(pk__in=missing))
-        timeline, position = routing.position(alias) if rows else (0, 0)
-        found |= {row.pk: _from_row(row, timeline, position) for row in rows}
-    return found
+        try:
+            found |= _rows_of(alias, missing)
+        except Error as error:
+            if not may_succeed_elsewhere(error):
+                raise
+            servers.eject(alias, servers.UNREACHABLE)
+            continue
+        if alias == routing.PRIMARY:
+            return found, True
+    return found, len(found) == len(command_ids)
+
+
+def _rows_of(alias: str, command_ids: list[UUID]) -> dict[UUID, Outcome]:
+    """The rows that a server shows. The position is taken after them, so it covers them."""
+    rows = CommandResult.objects.using(alias).filter(pk__in=command_ids)
+    with answered_within(settings.REPLICA_TIMEOUT):
+        found = list(rows.annotate(confirmed=RawSQL(CONFIRMED, [])))  # noqa: S611 a constant
+    timeline, position = routing.position(alias) if found else (0, 0)
+    return {row.pk: _from_row(row, timeline, position) for row in found}
 
 
 def _from_row(row: CommandResult, timeline: int, position: int) -> Outcome:
     actor = str(row.actor_id) if row.actor_id else None
     return Outcome(
-        row.outcome, row.type, actor, row.resource_type, str(row.resource_id), row.problem, timeline, position
+        status=row.outcome,
+        type=row.type,
+        actor_id=actor,
+        resource_type=row.resource_type,
+        resource_id=str(row.resource_id),
+        problem=row.problem,
+        timeline=timeline,
+        position=position,
+        confirmed=row.confirmed,
     )

@@ -127,27 +127,21 @@ def _fill(leases: Sequence[Lease], load: Load, ttl: float) -> dict[Slot, bytes]:
         return {}
     slots = [lease.slot for lease in leases]
     started = time.monotonic()
-    found, position = _read_for(leases, lambda using: load(slots, using))
-    if position is not None:
-        kept = [(lease, found[lease.slot]) for lease in leases if len(found[lease.slot]) <= LARGEST]
-        _keep(kept, position, ttl, time.monotonic() - started)
+    required = _required([lease.floor for lease in leases])
+    read = routing.read_with(lambda using: load(slots, using), **required, position_after=True)
+    found = read.result
+    if read.position is None:
+        # No database that may fill could be asked. A refresh would then replace an entry by something older.
+        return {lease.slot: found[lease.slot] for lease in leases if not lease.early}
+    kept = [(lease, found[lease.slot]) for lease in leases if len(found[lease.slot]) <= LARGEST]
+    _keep(kept, read.position, ttl, time.monotonic() - started)
     return found
 
 
-def _read_for(leases: Sequence[Lease], load: Callable) -> tuple[dict[Slot, bytes], int | None]:
-    """The position is taken before the read and again after it.
-
-    It is None when no database that may fill could be asked, and what was read must not be kept.
-    """
-    floors = [lease.floor for lease in leases]
-    try:
-        source = routing.primary() if None in floors else routing.choose(floor=max(floors))
-    except routing.Unavailable:
-        # The cache has lost its memory and the primary is down: a replica's answer is better than none.
-        return load(routing.choose().alias), None
-    loaded = load(source.alias)
-    _, position = routing.position(source.alias)
-    return loaded, position
+def _required(floors: Sequence[int | None]) -> dict:
+    """What a database must have to serve these misses: all floors, and where one was lost, everything."""
+    lost = None in floors
+    return {"floor": 0 if lost else max(floors, default=0), "only_primary": lost}
 
 
 def _keep(contents: list[tuple[Lease, bytes]], position: int, ttl: float, cost: float) -> None:
@@ -169,7 +163,7 @@ def _wait(busy: Sequence[Busy], load: Load) -> dict[Slot, bytes]:
         waiting = {slot: floor for slot, floor in waiting.items() if slot not in found}
     if not waiting:
         return found
-    return found | _from_database(list(waiting), load, floor=max(floor or 0 for floor in waiting.values()))
+    return found | _from_database(list(waiting), load, floors=list(waiting.values()))
 
 
 def _look(slots: Sequence[Slot]) -> dict[Slot, bytes]:
@@ -182,5 +176,5 @@ def _look(slots: Sequence[Slot]) -> dict[Slot, bytes]:
     return {slot: content_of(entry) for slot, entry in zip(slots, entries, strict=True) if entry is not None}
 
 
-def _from_database(slots: Sequence[Slot], load: Load, *, floor: int = 0) -> dict[Slot, bytes]:
-    return load(slots, routing.choose(floor=floor).alias)
+def _from_database(slots: Sequence[Slot], load: Load, *, floors: Sequence[int | None] = ()) -> dict[Slot, bytes]:
+    return routing.read_with(lambda using: load(slots, using), **_required(floors)).result

@@ -1,61 +1,58 @@
-"""Which database answers a read: a replica that has replayed enough and does not lag, else the primary.
+"""Which database answers a read: a replica that has replayed enough and does not lag, else the primary, else
+whatever is alive, and then the answer says `eventual`.
 
-The router asks for the ORM, `fragments` for cache misses. Processes that write always read the primary.
+The router asks for the ORM, `read_with` reads for cache misses. Processes that write always read the primary.
 """
 
+import logging
 import random
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import datetime
 
-from django.conf import settings
-from django.db import InterfaceError, OperationalError, connections
+from django.db import Error, InterfaceError, OperationalError
 
-from socialapp.cqrs import heartbeat, roles
+from socialapp.cqrs import roles, servers, timelines
 from socialapp.cqrs.consistency import Token
+from socialapp.cqrs.failures import may_succeed_elsewhere
 from socialapp.cqrs.problems import Unavailable
+from socialapp.cqrs.servers import PRIMARY, Source, replicas
 
-PRIMARY = "default"
+logger = logging.getLogger(__name__)
+
 # What a server that is down, starting or refusing raises; a wrong query raises something else.
 DOWN = (OperationalError, InterfaceError)
-# Seconds, jittered, for which a replica that failed or lagged is not asked again.
-EJECTION = (1.0, 3.0)
+# SQLSTATEs of a replica that cancels a query which stands in the way of its replay.
+CONFLICTS = ("40001", "40P01")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Requirement:
-    """What a request may not be shown less than. skip_cache: an invalidation it depends on is not confirmed."""
+    """What a request may not be shown less than. skip_cache: an invalidation it depends on is not confirmed.
+
+    Routing notes what came of it. kept: nothing was read from a server that may lack a write of the token.
+    failed_over: a server was lost in the middle of the request, which may be run again on another.
+    """
 
     token: Token = Token()
     skip_cache: bool = False
+    kept: bool = True
+    failed_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A database as it was found just before a read. position: bytes of WAL that it has replayed or flushed."""
+class Read:
+    """What `read_with` found, and where. position: taken again after the read; None when a cache must not keep it."""
 
-    alias: str
-    timeline: int
-    position: int
+    result: object
+    source: Source
+    position: int | None = None
 
 
 NOTHING = Requirement()
 _requirement: ContextVar[Requirement] = ContextVar("requirement", default=NOTHING)
 _chosen: ContextVar[str | None] = ContextVar("chosen", default=None)
-_ejected_until: dict[str, float] = {}
-
-# One statement for either kind of server. A primary's flushed position covers all that it shows, because
-# a commit is flushed before it becomes visible (synchronous_commit is on).
-POSITION = """
-    SELECT pg_is_in_recovery(),
-           CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END
-               - '0/0'::pg_lsn,
-           time, timeline
-    FROM cqrs_heartbeat WHERE id = 1
-"""
 
 
 def requirement() -> Requirement:
@@ -73,18 +70,13 @@ def requiring(required: Requirement) -> Iterator[None]:
         _chosen.reset(chosen)
 
 
-def replicas() -> list[str]:
-    return [alias for alias in settings.DATABASES if alias != PRIMARY]
-
-
 def candidates() -> list[str]:
     """Aliases that may be asked now, best first: usable replicas in random order, then the primary."""
     if roles.may_write():
         return [PRIMARY]
-    now = time.monotonic()
-    usable = [alias for alias in replicas() if _ejected_until.get(alias, 0) <= now]
-    random.shuffle(usable)
-    return [*usable, PRIMARY]
+    aliases = replicas()
+    random.shuffle(aliases)
+    return [alias for alias in [*aliases, PRIMARY] if servers.usable(alias)]
 
 
 def database_for_read() -> str:
@@ -99,65 +91,124 @@ def database_for_read() -> str:
 
 
 def choose(*, floor: int = 0) -> Source:
-    """A database that has replayed `floor` and what this request's token requires. Raises Unavailable."""
-    token = _requirement.get().token
-    for alias in candidates():
-        try:
-            source, beat = look(alias)
-        except DOWN:
-            eject(alias)
-            continue
-        if alias == PRIMARY or _suits(source, beat, token, floor):
-            return source
+    """The server for a read that requires `floor` and what this request's token does. Raises Unavailable.
+
+    When none certainly has all of that, the best one alive, and the requirement notes that it was not kept.
+    """
+    for source, suits in _sources(floor=floor, only_primary=False):
+        _note(source, suits)
+        return source
     raise Unavailable("No database can answer this read now.")
 
 
-def primary() -> Source:
-    """The primary, for a miss that no replica may serve. Raises Unavailable."""
-    try:
-        return look(PRIMARY)[0]
-    except DOWN as error:
-        raise Unavailable("The primary database cannot be reached.") from error
+def read_with(
+    load: Callable[[str], object], *, floor: int = 0, only_primary: bool = False, position_after: bool = False
+) -> Read:
+    """`load(alias)` on the server that `choose` would name, or on the next one when it is lost or cancels the query.
+
+    only_primary: the cache has lost its floors, and what a replica says may not be kept. position_after: a cache
+    wants to keep the result. Raises Unavailable, and what `load` raises for reasons of its own.
+    """
+    for source, suits in _sources(floor=floor, only_primary=only_primary):
+        # Before it is read: that something is not there is an answer too.
+        _note(source, suits)
+        try:
+            result = load(source.alias)
+        except Error as error:
+            _leave(source.alias, error)
+            continue
+        return Read(result, source, _position_after(source) if suits and position_after else None)
+    raise Unavailable("No database can answer this read now.")
 
 
 def position(alias: str) -> tuple[int, int]:
     """(timeline, position) of a server, taken now."""
-    source = look(alias)[0]
+    source = servers.look(alias)
     return source.timeline, source.position
 
 
-def eject(alias: str) -> None:
-    """Leave a server alone for a while; the jitter keeps processes from coming back to it all at once."""
-    if alias != PRIMARY:
-        _ejected_until[alias] = time.monotonic() + random.uniform(*EJECTION)
-    connections[alias].close()
+def fail_over(error: Exception) -> None:
+    """Told of an error that is about to become the answer. The server that this request reads is left alone if it was
+    lost or has cancelled a query; whoever runs the request may then run it again."""
+    alias = _chosen.get()
+    if alias is not None and not roles.may_write() and may_succeed_elsewhere(error):
+        _leave(alias, error)
+        _requirement.get().failed_over = True
 
 
-def ejected(alias: str) -> bool:
-    return _ejected_until.get(alias, 0) > time.monotonic()
+def _sources(*, floor: int, only_primary: bool) -> Iterator[tuple[Source, bool]]:
+    """Servers for a read, best first, and whether each suits: first those that do, then the others that live."""
+    usable = candidates()
+    asked = [PRIMARY] if only_primary else usable
+    living = []
+    for alias in asked:
+        source = _living(alias) if alias in usable else None
+        if source and _suits(source, floor, only_primary=only_primary):
+            yield source, True
+        living.append(source)
+    if not any(living):
+        living = _first_living([alias for alias in usable if alias not in asked])
+    found = sorted(filter(None, living), key=_how_far, reverse=True)
+    yield from ((source, False) for source in found)
 
 
-def lag(beat: datetime) -> float:
-    """Seconds between a server's heartbeat and the newest one seen anywhere: a dead primary is no lag."""
-    return max(0.0, (heartbeat.newest(beat) - beat).total_seconds())
+def _first_living(usable: list[str]) -> list[Source]:
+    """Of servers that nobody would choose otherwise, those that live: usable ones, else ejected ones that do answer."""
+    others = [] if roles.may_write() else [*replicas(), PRIMARY]
+    answering = [alias for alias in others if servers.ejected(alias) not in ("", servers.UNREACHABLE)]
+    silent = [alias for alias in others if servers.ejected(alias) == servers.UNREACHABLE]
+    for aliases in (usable, answering, silent):
+        if living := [source for source in map(_living, aliases) if source]:
+            return living
+    return []
 
 
-def look(alias: str) -> tuple[Source, datetime]:
-    """A server as it is now, and the newest heartbeat that it shows. Raises one of DOWN."""
-    with connections[alias].cursor() as cursor:
-        cursor.execute(POSITION)
-        row = cursor.fetchone()
-    if row is None:
-        raise OperationalError(f"{alias} has no heartbeat yet")
-    _, at, beat, timeline = row
-    return Source(alias, timeline, int(at)), beat
+def _living(alias: str) -> Source | None:
+    """A server as it is now; None, and ejected, when it cannot be used."""
+    try:
+        return servers.look(alias)
+    except Error as error:
+        logger.warning("%s cannot be used: %s", alias, error)
+        servers.eject(alias, servers.UNREACHABLE)
+        return None
 
 
-def _suits(source: Source, beat: datetime, token: Token, floor: int) -> bool:
-    if lag(beat) > settings.REPLICA_MAX_LAG:
-        eject(source.alias)
+def _suits(source: Source, floor: int, *, only_primary: bool) -> bool:
+    """Whether all that is required is certainly visible there."""
+    if why := servers.refusal(source):
+        servers.eject(source.alias, why)
         return False
-    if token.timeline > source.timeline:
+    if source.position < floor or (only_primary and source.is_replica):
         return False
-    needed = token.position if token.timeline == source.timeline else 0
-    return source.position >= max(floor, needed)
+    return _contains(source, _requirement.get().token)
+
+
+def _contains(source: Source, token: Token) -> bool:
+    try:
+        return timelines.contains(source, token)
+    except Error:
+        return False
+
+
+def _how_far(source: Source) -> tuple:
+    return source.timeline, source.position, not source.is_replica
+
+
+def _note(source: Source, suits: bool) -> None:
+    required = _requirement.get()
+    if not suits and required.token.positions() and not _contains(source, required.token):
+        required.kept = False
+
+
+def _leave(alias: str, error: Error) -> None:
+    """Eject a server that failed a read; raise what is not its fault, or what no other server could do better."""
+    if roles.may_write() or not may_succeed_elsewhere(error):
+        raise error
+    logger.warning("%s failed a read: %s", alias, error)
+    cancelled = getattr(error.__cause__, "sqlstate", None) in CONFLICTS
+    servers.eject(alias, servers.CANCELLED if cancelled else servers.UNREACHABLE)
+
+
+def _position_after(source: Source) -> int | None:
+    after = _living(source.alias)
+    return after.position if after and after.timeline == source.timeline else None

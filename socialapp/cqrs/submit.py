@@ -89,7 +89,7 @@ def fingerprint_of(*parts: object) -> str:
 
 
 def _accepted(envelope: Envelope, token: Token, stamp: int, *, replayed: bool = False) -> Accepted:
-    awaiting = token.awaiting(partition_of(envelope.id), envelope.id, stamp)
+    awaiting = token.awaiting(envelope.id, stamp)
     kind = envelope.type
     return Accepted(envelope.id, kind.name, kind.resource, envelope.resource_id, awaiting, replayed)
 

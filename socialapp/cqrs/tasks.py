@@ -1,12 +1,15 @@
 """The kernel's Celery tasks. Each only says «look»: losing one delays, doubling one does nothing."""
 
+import logging
 from datetime import timedelta
 
 from celery import shared_task
 from django.db.models.functions import Now
 
-from socialapp.cqrs import apply, consumers, heartbeat, keys, log, valkey, waking
+from socialapp.cqrs import apply, consumers, heartbeat, keys, log, promotions, valkey, waking
 from socialapp.cqrs.models import CommandResult
+
+logger = logging.getLogger(__name__)
 
 FORGET_AFTER = timedelta(days=1)
 FORGET_BATCH = 1000
@@ -42,8 +45,12 @@ def wake_consumers() -> None:
 
 @shared_task(ignore_result=True)
 def beat_heartbeat() -> None:
-    """Each second: the row by which replicas show their lag."""
-    heartbeat.beat()
+    """Each second: the row by which replicas show their lag, and whether another server was promoted."""
+    timeline = heartbeat.beat().timeline
+    try:
+        promotions.forget_lost_writes(timeline)
+    except valkey.UNREACHABLE as error:
+        logger.warning("the read cache was not asked which primary it was filled from: %s", error)
 
 
 @shared_task(ignore_result=True)

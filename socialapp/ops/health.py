@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 
-from django.conf import settings
-from django.db import connections
+from django.db import Error
 from django.http import HttpRequest, JsonResponse
 from redis.exceptions import ResponseError
 
-from socialapp.cqrs import heartbeat, roles, routing, valkey
+from socialapp.cqrs import heartbeat, roles, routing, servers, valkey
 from socialapp.ops import liveness
 
 # Seconds without a heartbeat after which beat, or whoever runs its tasks, counts as down.
@@ -58,16 +57,28 @@ def _checked(check: Callable[[], dict]) -> dict:
 
 
 def _primary() -> dict:
-    with connections[routing.PRIMARY].cursor() as cursor:
-        cursor.execute("SELECT pg_is_in_recovery()")
-        return {"status": "down", "error": "is a replica"} if cursor.fetchone()[0] else {}
+    if servers.look(routing.PRIMARY).is_replica:
+        return {"status": "down", "error": "is a replica"}
+    return _use(_ejection(routing.PRIMARY))
 
 
 def _replica(alias: str) -> dict:
-    source, beat = routing.look(alias)
-    lag = routing.lag(beat)
-    used = lag <= settings.REPLICA_MAX_LAG and not routing.ejected(alias)
-    return {"lag_seconds": round(lag, 3), "position": source.position, "used": used}
+    """How far a replica is, and whether this process reads from it."""
+    try:
+        source = servers.look(alias)
+    except Error as error:
+        return {"status": "down", "error": type(error).__name__} | _use(servers.UNREACHABLE)
+    found = {"lag_seconds": round(servers.lag(source), 3), "position": source.position, "timeline": source.timeline}
+    return found | _use(servers.refusal(source) or _ejection(alias))
+
+
+def _ejection(alias: str) -> str:
+    """Why this process leaves a server alone that answers. Asking has it probed where no read would."""
+    return "" if servers.usable(alias) else servers.ejected(alias)
+
+
+def _use(why_not: str) -> dict:
+    return {"used": False, "why": why_not} if why_not else {"used": True}
 
 
 def _ping(client) -> dict:

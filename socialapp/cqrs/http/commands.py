@@ -10,7 +10,6 @@ from socialapp.cqrs.http import resources
 from socialapp.cqrs.http.preferences import wait_preference
 from socialapp.cqrs.http.resources import Resource
 from socialapp.cqrs.http.schemas import CommandAnswer
-from socialapp.cqrs.ids import partition_of
 from socialapp.cqrs.outcomes import Outcome
 from socialapp.cqrs.problems import NotFound
 
@@ -54,6 +53,6 @@ class CommandStatus(APIView):
         if outcome.settled:
             token = outcome.token()
             if not outcome.confirmed:
-                token = token.awaiting(partition_of(command_id), command_id, 0)
+                token = token.awaiting(command_id, 0)
             document["consistency_token"] = token.encode()
         return document

@@ -1,12 +1,14 @@
 """The middleware of consistency tokens: what a request presents decides what its reads may be served from."""
 
+from collections.abc import Callable
+
 from django.http import HttpRequest, HttpResponse
 
-from socialapp.cqrs import consistency, outcomes, roles
+from socialapp.cqrs import consistency, heartbeat, outcomes, roles, routing, servers, timelines
 from socialapp.cqrs.consistency import BadToken, Token
 from socialapp.cqrs.http.preferences import wait_preference
 from socialapp.cqrs.http.problems import to_http
-from socialapp.cqrs.ids import partition_of
+from socialapp.cqrs.problems import Unavailable
 from socialapp.cqrs.routing import Requirement, requiring
 
 
@@ -22,20 +24,30 @@ def freshness(get_response):
         if may_write and request.method not in ("GET", "HEAD"):
             return get_response(request)
         if token is None:
-            response = get_response(request)
+            response = _read(get_response, request, Requirement())
             response["Consistency"] = "eventual"
             return response
         fresher, kept = settled(token, wait_preference(request))
         request.consistency_token = fresher
-        with requiring(Requirement(fresher, skip_cache=bool(fresher.pending))):
-            response = get_response(request)
-        _tell(response, fresher, kept)
+        required = Requirement(fresher, skip_cache=bool(fresher.pending), kept=kept)
+        response = _read(get_response, request, required)
+        _tell(response, fresher, required.kept)
         if consistency.COOKIE in request.COOKIES and fresher != token:
             # Else the browser would ask about the same settled commands for as long as the cookie lives.
             remember(request, response, fresher)
         return response
 
     return middleware
+
+
+def _read(get_response: Callable, request: HttpRequest, required: Requirement) -> HttpResponse:
+    """Answer a read; once more, on another server, when the one that it was reading was lost in the middle of it."""
+    with requiring(required):
+        response = get_response(request)
+    if not required.failed_over:
+        return response
+    with requiring(required):
+        return get_response(request)
 
 
 def _tell(response: HttpResponse, token: Token, kept: bool) -> None:
@@ -52,15 +64,31 @@ def settled(token: Token, seconds: float | None) -> tuple[Token, bool]:
 
     A command stays pending in the token until its effect is committed and out of every cache.
     """
-    if not token.pending:
+    kept = True
+    if token.pending:
+        found = outcomes.wait(token.pending, seconds=outcomes.wait_default(seconds))
+        done = {command_id: outcome for command_id, outcome in found.items() if outcome.settled}
+        kept = len(done) == len(token.pending)
+        for outcome in done.values():
+            token = token.merged(outcome.token())
+        token = token.without(command_id for command_id, outcome in done.items() if outcome.confirmed)
+    token, survived = _carried_over(token)
+    return token, kept and survived
+
+
+def _carried_over(token: Token) -> tuple[Token, bool]:
+    """After a failover: the token on the present timeline; False when some of what it stands for may be lost.
+
+    Asked here once, and not only where a database is read: an entry of the cache does not say what it contains.
+    """
+    if min(token.positions(), default=token.timeline) >= heartbeat.newest().timeline:
         return token, True
-    found = outcomes.wait(token.pending.values(), seconds=outcomes.wait_default(seconds))
-    done = [command_id for command_id, outcome in found.items() if outcome.settled]
-    for command_id in done:
-        token = token.merged(found[command_id].token())
-    confirmed = {partition_of(command_id) for command_id in done if found[command_id].confirmed}
-    kept = len(done) == len(token.pending)
-    return token.without(confirmed), kept
+    try:
+        with requiring(Requirement()):
+            read = routing.read_with(lambda alias: timelines.carried_over(servers.look(alias), token))
+    except Unavailable:
+        return token, False
+    return read.result
 
 
 def remember(request: HttpRequest, response: HttpResponse, token: Token) -> None:

@@ -12,7 +12,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
-from socialapp.cqrs import valkey
+from socialapp.cqrs import routing, valkey
 from socialapp.cqrs.failures import is_infrastructure
 from socialapp.cqrs.problems import NotFound, Problem, TooLarge, Unavailable
 
@@ -75,6 +75,7 @@ def _from_django(error: Exception) -> Problem | None:
 def _from_infrastructure(error: Exception) -> Problem | None:
     if isinstance(error, OperationalError | InterfaceError) and is_infrastructure(error):
         logger.error("a database did not answer: %s", error)
+        routing.fail_over(error)
         return Unavailable("A database did not answer in time.")
     if isinstance(error, valkey.UNREACHABLE):
         logger.error("a Valkey did not answer: %s", error)

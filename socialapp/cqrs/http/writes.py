@@ -13,7 +13,6 @@ from socialapp.cqrs.http import resources
 from socialapp.cqrs.http.freshness import remember
 from socialapp.cqrs.http.preferences import wait_preference
 from socialapp.cqrs.http.resources import Resource
-from socialapp.cqrs.ids import partition_of
 from socialapp.cqrs.outcomes import Outcome
 from socialapp.cqrs.problems import Problem
 from socialapp.cqrs.routing import Requirement, requiring
@@ -78,7 +77,7 @@ class CommandView(GenericAPIView):
     def _answer(self, accepted: Accepted, outcome: Outcome, resource: Resource, success: int) -> Response:
         token = accepted.token.merged(outcome.token())
         if outcome.confirmed:
-            token = token.without({partition_of(accepted.command_id)})
+            token = token.without([accepted.command_id])
         require_applied(outcome)
         with requiring(Requirement(token, skip_cache=not outcome.confirmed)):
             response = self._resource(outcome.resource_id, resource, success)

@@ -2,7 +2,10 @@
 
 import pytest
 
+from socialapp.cqrs import reader
+
 
 @pytest.fixture(autouse=True)
 def fresh(clean_stores):
-    """For tests that name no other fixture."""
+    """For tests that name no other fixture. What an earlier test's cache did is forgotten, too."""
+    reader.breaker.close()

@@ -1,5 +1,8 @@
 """The breaker: after a failure nobody asks for a while, then one caller probes."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 
 from socialapp.cqrs import breaker as breakers
@@ -46,3 +49,19 @@ def test_it_does_not_trip_on_what_is_not_the_servers_fault(clock):
     with pytest.raises(ValueError), breaker:
         raise ValueError("ours")
     assert not breaker.is_open
+
+
+def test_of_many_threads_one_probes(clock):
+    breaker = Breaker(open_for=(1.0, 1.0), probe=10.0)
+    breaker.trip()
+    clock[0] += 1.0
+    start = Barrier(8)
+
+    def ask(_) -> bool:
+        start.wait()
+        return breaker.admits()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(ask, range(8))) == 1
+    breaker.close()
+    assert breaker.admits() and not breaker.is_open

@@ -4,17 +4,28 @@ import time
 from uuid import UUID
 
 import pytest
+from django.core import signing
+from django.db import connections
+from django.test import RequestFactory
 
-from posts.commands import CreatePost
-from socialapp.cqrs import apply, outcomes, valkey
-from socialapp.cqrs.consistency import BadToken, Token
+from posts.commands import CreatePost, EditPost
+from socialapp.cqrs import apply, consistency, consumers, outcomes, valkey
+from socialapp.cqrs.consistency import COOKIE, MOST_PENDING, BadToken, Token, presented
 from socialapp.cqrs.http.freshness import settled
 from socialapp.cqrs.ids import new_id, partition_of
+from socialapp.cqrs.models import Event, ParkedEvent
+from socialapp.cqrs.problems import Unavailable
 from socialapp.cqrs.submit import submit
 
 
+@pytest.fixture(autouse=True)
+def log_answers():
+    """What a test before did to the log is forgotten."""
+    outcomes._breaker.close()
+
+
 def test_a_token_survives_the_wire():
-    token = Token(1, 123456, 1_800_000_000_000_000, {7: new_id(7), 15: new_id(15)})
+    token = Token(3, 123456, 1_800_000_000_000_000, (new_id(7), new_id(15)), {1: 99, 2: 5})
     assert Token.decode(token.encode()) == token
 
 
@@ -25,14 +36,55 @@ def test_a_token_that_was_tampered_with_is_refused(change):
 
 
 def test_merging_keeps_what_both_have_seen():
-    a, b = Token(1, 100, 7, {1: new_id(1)}), Token(1, 90, 9, {2: new_id(2)})
-    merged = a.merged(b)
-    assert (merged.position, merged.stamp, set(merged.pending)) == (100, 9, {1, 2})
+    first, second, both = new_id(1), new_id(1), new_id(2)
+    merged = Token(1, 100, 7, (first, both)).merged(Token(1, 90, 9, (both, second)))
+    assert (merged.position, merged.stamp) == (100, 9)
+    assert merged.pending == (first, both, second), "neither can be told to be the later one of their partition"
 
 
 def test_positions_of_different_timelines_do_not_compare():
-    assert Token(2, 10).merged(Token(1, 999)) == Token(2, 10)
-    assert Token(1, 999).merged(Token(2, 10)) == Token(2, 10)
+    both = Token(2, 10, older={1: 999})
+    assert Token(2, 10).merged(Token(1, 999)) == both
+    assert Token(1, 999).merged(Token(2, 10)) == both
+    assert both.merged(Token(1, 1000)) == Token(2, 10, older={1: 1000})
+    assert both.merged(Token()) == both
+    assert both.since(2) == Token(2, 10)
+    assert both.since(3) == Token(3)
+
+
+def test_a_client_that_only_writes_has_a_token_that_fits_into_a_cookie():
+    token, last = Token(9, 2**63 - 1, 2**53, older=dict.fromkeys(range(1, 9), 2**63 - 1)), {}
+    for number in range(200):
+        last[number % 16] = new_id(number % 16)
+        token = token.awaiting(last[number % 16], number)
+    assert set(last.values()) <= set(token.pending), "each partition's last command stands for those before it"
+    assert len(token.pending) == MOST_PENDING
+    assert len(token.encode()) < 4096 - len(COOKIE) - 100
+
+
+def test_a_write_does_not_make_an_earlier_one_forgotten():
+    earlier, later = new_id(3), new_id(3)
+    token = Token().awaiting(earlier, 1).awaiting(later, 2)
+    assert token.pending == (earlier, later), "the later one may be out of the cache while the earlier is not"
+    assert token.without([later]).pending == (earlier,)
+
+
+def test_a_token_outlives_the_key_that_signed_it(settings):
+    token = Token(1, 2, 3)
+    old = token.encode()
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "another key"
+    reloaded = signing.Signer(salt=consistency._signer.salt)
+    assert reloaded.unsign(old) and reloaded.sign("x") != consistency._signer.sign("x")
+
+
+def test_header_and_cookie_are_both_kept():
+    seen, written = Token(1, 50).encode(), Token(1, 70).encode()
+    request = RequestFactory().get("/", headers={"Consistency-Token": seen})
+    assert presented(request) == Token(1, 50)
+    request = RequestFactory().get("/", headers={"Consistency-Token": seen, "Cookie": f"{COOKIE}={written}"})
+    assert presented(request) == Token(1, 70)
+    request = RequestFactory().get("/", headers={"Consistency-Token": seen, "Cookie": f"{COOKIE}=nonsense"})
+    assert presented(request) == Token(1, 50)
 
 
 def test_a_pending_command_is_waited_for_and_then_is_a_position(author, drain_all):
@@ -59,8 +111,6 @@ def test_while_an_invalidation_is_not_confirmed_the_command_stays_pending(author
 
 
 def test_the_cache_consumer_confirms_it_later(author, monkeypatch):
-    from socialapp.cqrs import consumers
-
     test_while_an_invalidation_is_not_confirmed_the_command_stays_pending(author, monkeypatch)
     accepted = submit(CreatePost("confirmed later"), actor_id=author)
     with monkeypatch.context() as patched:
@@ -73,13 +123,80 @@ def test_the_cache_consumer_confirms_it_later(author, monkeypatch):
 
 
 def test_an_outcome_outlives_the_logs_memory(author, drain_all):
+    outcome = forgotten(CreatePost("old"), author, drain_all)
+    assert outcome.status == "applied" and outcome.position > 0
+    assert UUID(outcome.resource_id)
+
+
+def forgotten(command, author, drain_all, **options) -> outcomes.Outcome:
+    """What is known of a command that was applied and that the log has forgotten."""
+    accepted = submit(command, actor_id=author, **options)
+    drain_all()
+    valkey.command_log().flushdb()
+    return outcomes.lookup([accepted.command_id])[accepted.command_id]
+
+
+def test_a_forgotten_command_is_confirmed_when_the_cache_consumer_has_passed_it(author, drain_all):
     accepted = submit(CreatePost("old"), actor_id=author)
     drain_all()
     valkey.command_log().flushdb()
-    outcome = outcomes.lookup([accepted.command_id])[accepted.command_id]
-    assert outcome.status == "applied" and outcome.position > 0
-    assert UUID(outcome.resource_id) == accepted.resource_id
-    assert outcome.confirmed is False, "nobody can tell any more whether the cache was cleared"
+    assert not outcomes.lookup([accepted.command_id])[accepted.command_id].confirmed, "nobody can tell yet"
+    while consumers.run("cache"):
+        pass
+    assert outcomes.lookup([accepted.command_id])[accepted.command_id].confirmed
+    token, kept = settled(accepted.token, 0.01)
+    assert kept and not token.pending, "its reads use the cache again"
+
+
+def test_a_forgotten_command_whose_event_was_parked_is_not_confirmed(author, drain_all):
+    accepted = submit(CreatePost("parked"), actor_id=author)
+    drain_all()
+    while consumers.run("cache"):
+        pass
+    valkey.command_log().flushdb()
+    event = Event.objects.filter(command_id=accepted.command_id).first()
+    ParkedEvent.objects.create(consumer="cache", event_position=event.position, error="cannot be digested")
+    assert not outcomes.lookup([accepted.command_id])[accepted.command_id].confirmed
+
+
+def test_a_forgotten_command_without_events_is_confirmed(author, drain_all):
+    outcome = forgotten(EditPost("nothing"), author, drain_all, resource_id=new_id())
+    assert outcome.status == "rejected" and outcome.confirmed
+
+
+def test_what_nobody_can_look_up_is_not_said_to_be_unknown(author, monkeypatch):
+    """Else a client would be told 404 about a command that was accepted."""
+
+    def unreachable(*_):
+        raise valkey.RedisError("down")
+
+    accepted = submit(CreatePost("where?"), actor_id=author)
+    monkeypatch.setattr(outcomes.log, "statuses", unreachable)
+    monkeypatch.setitem(connections.databases["default"], "HOST", "/nowhere")
+    connections["default"].close()
+    try:
+        with pytest.raises(Unavailable):
+            outcomes.lookup([accepted.command_id])
+        assert outcomes.wait([accepted.command_id], seconds=0.01) == {}
+        token, kept = settled(accepted.token, 0.01)
+        assert token.pending and not kept, "a read goes on, and is told so"
+    finally:
+        connections["default"].close()
+
+
+def test_a_frozen_log_is_not_asked_by_every_reader(author, monkeypatch):
+    asked = []
+
+    def frozen(command_ids):
+        asked.append(command_ids)
+        raise valkey.RedisError("timed out")
+
+    accepted = submit(CreatePost("slow"), actor_id=author)
+    monkeypatch.setattr(outcomes.log, "statuses", frozen)
+    for _ in range(5):
+        settled(accepted.token, 0)
+    assert len(asked) == 1
+    outcomes._breaker.close()
 
 
 def test_no_more_than_so_many_wait(author, settings):

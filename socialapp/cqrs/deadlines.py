@@ -1,0 +1,59 @@
+"""Postgres connections that do not wait for ever: `statement_timeout` is the server's, and a frozen server has none.
+
+The pools of readers are made of them (config/settings/databases.py), so nothing of Django is imported here.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import psycopg
+
+# Seconds. A living server cancels a statement half a second earlier, and says so.
+LONGEST = 3.5
+# Seconds between two looks whether the answer has come.
+POLL = 0.1
+
+_seconds: ContextVar[float] = ContextVar("seconds", default=LONGEST)
+
+
+class NoAnswer(psycopg.OperationalError):
+    """The server took the statement and said nothing: it is frozen, cut off, or hopelessly busy."""
+
+
+@contextmanager
+def answered_within(seconds: float) -> Iterator[None]:
+    """Statements of this block are given up after `seconds`; never more than LONGEST."""
+    outer = _seconds.set(min(seconds, LONGEST))
+    try:
+        yield
+    finally:
+        _seconds.reset(outer)
+
+
+class BoundedConnection(psycopg.Connection):
+    """Raises NoAnswer, and is closed, when an answer does not come in time."""
+
+    def wait(self, gen, interval=POLL, timeout=None):  # noqa: ARG002 psycopg's own signature
+        try:
+            return super().wait(_bounded(gen, max(1, round(_seconds.get() / POLL))), POLL, timeout)
+        except NoAnswer:
+            # The answer may still come, and must not be taken for the next statement's.
+            self.close()
+            raise
+
+
+def _bounded(gen, polls: int):
+    """Pass a generator of psycopg's through. Counts silent polls, not seconds: a process that was busy with
+    something else for a while has not asked, and the answer is there when it does."""
+    silent = 0
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            silent = 0 if ready else silent + 1
+            if silent >= polls:
+                raise NoAnswer("the server does not answer")
+            wanted = gen.send(ready)
+    except StopIteration as done:
+        return done.value

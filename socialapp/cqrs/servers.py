@@ -1,0 +1,143 @@
+"""The database servers as this process sees them: how far each is, and which of them to leave alone for a while.
+
+`routing` chooses among them. Any alias may turn out to be a primary or a replica: each says so itself.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from threading import Thread
+
+from django.conf import settings
+from django.db import Error, OperationalError, connections
+
+from socialapp.cqrs import heartbeat, roles
+from socialapp.cqrs.breaker import Breaker
+from socialapp.cqrs.deadlines import answered_within
+from socialapp.cqrs.heartbeat import Beat
+
+logger = logging.getLogger(__name__)
+
+PRIMARY = "default"
+# Seconds, jittered, for which a server that failed or lagged is not asked again; and how long a probe may take.
+EJECTION = (1.0, 3.0)
+PROBE = 10.0
+
+# Why a server is not used. What is unreachable may be dead; the others answer, and are better than nothing.
+UNREACHABLE = "unreachable"
+CANCELLED = "cancelled a query"
+LAGGING = "lagging"
+OLDER_TIMELINE = "older timeline"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A server as it was found just before a read.
+
+    position: bytes of WAL that it has replayed or flushed, on `timeline`. time: of the newest heartbeat that it shows.
+    """
+
+    alias: str
+    is_replica: bool
+    timeline: int
+    position: int
+    time: datetime
+
+    @property
+    def beat(self) -> Beat:
+        return Beat(self.timeline, self.time)
+
+
+# One statement for either kind of server. A primary's flushed position covers all that it shows, because
+# a commit is flushed before it becomes visible (synchronous_commit is on). It also knows its timeline by itself,
+# before the first heartbeat after a promotion.
+POSITION = """
+    SELECT pg_is_in_recovery(),
+           CASE WHEN pg_is_in_recovery() THEN timeline
+                ELSE ('x' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8))::bit(32)::int END,
+           CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END
+               - '0/0'::pg_lsn,
+           time
+    FROM cqrs_heartbeat WHERE id = 1
+"""
+
+_reasons: dict[str, str] = {}
+
+
+def replicas() -> list[str]:
+    return [alias for alias in settings.DATABASES if alias != PRIMARY]
+
+
+def look(alias: str) -> Source:
+    """A server as it is now. Raises one of django.db.Error when it cannot be used."""
+    with answered_within(settings.REPLICA_TIMEOUT), connections[alias].cursor() as cursor:
+        cursor.execute(POSITION)
+        row = cursor.fetchone()
+    if row is None:
+        raise OperationalError(f"{alias} has no heartbeat yet")
+    is_replica, timeline, position, time = row
+    return Source(alias, is_replica, timeline, int(position), time)
+
+
+def lag(source: Source) -> float:
+    """Seconds between a server's heartbeat and the newest one seen anywhere: a dead primary is no lag."""
+    return max(0.0, (heartbeat.newest(source.beat).time - source.time).total_seconds())
+
+
+def refusal(source: Source) -> str:
+    """Why a server that answers must not be read from, or ""."""
+    if source.timeline < heartbeat.newest(source.beat).timeline:
+        return OLDER_TIMELINE
+    return LAGGING if lag(source) > settings.REPLICA_MAX_LAG else ""
+
+
+def eject(alias: str, why: str) -> None:
+    """Leave a server alone for a while. Whoever writes has only the primary, and goes on asking it."""
+    connection = connections[alias]
+    connection.close()
+    if roles.may_write():
+        return
+    logger.warning("%s is not read from for a while: %s", alias, why)
+    _reasons[alias] = why
+    _breaker(alias).trip()
+    if why == UNREACHABLE and connection.pool:
+        # Its other connections are as broken; each would cost a request, or a probe, to find that out.
+        connection.pool.drain()
+
+
+def ejected(alias: str) -> str:
+    """Why a server is left alone, or ""."""
+    return _reasons.get(alias, "") if _breaker(alias).is_open else ""
+
+
+def usable(alias: str) -> bool:
+    """Whether a read may ask this server. One that was ejected is probed beside the requests, by one at a time."""
+    breaker = _breaker(alias)
+    if breaker.is_open and breaker.admits():
+        Thread(target=probe, args=(alias,), daemon=True).start()
+    return not breaker.is_open
+
+
+def probe(alias: str) -> None:
+    """Look whether an ejected server may be used again. In a thread of its own: no request waits for a dead server."""
+    try:
+        why = refusal(look(alias))
+    except Error:
+        why = UNREACHABLE
+    if why:
+        eject(alias, why)
+        return
+    connections[alias].close()
+    _breaker(alias).close()
+
+
+def forget() -> None:
+    """Begin as a new process does: every server is usable until it proves otherwise."""
+    _breaker.cache_clear()
+    _reasons.clear()
+
+
+@cache
+def _breaker(alias: str) -> Breaker:  # noqa: ARG001 one for each
+    return Breaker(open_for=EJECTION, probe=PROBE)
