@@ -70,7 +70,6 @@ REFUSED = {
     "two lengths": POSTING + HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\na",
     "a length beyond numbers": POSTING + HEAD + b"Content-Length: " + b"9" * 30 + b"\r\n\r\na",
     "websocket to nowhere": NOWHERE + b"Host: localhost\r\nConnection: close\r\nUpgrade: websocket\r\n\r\n",
-    "metrics": to(b"/metrics"),
     "the home of problems": to(b"/-problem"),
 }
 
