@@ -44,6 +44,7 @@ from config.settings.celery import (
 from config.settings.databases import DATABASE_ROUTERS, DATABASES
 from config.settings.env import ROLE, SECRET_KEY, SECRET_KEY_FALLBACKS
 from config.settings.kernel import (
+    CDN_MAX_AGE,
     COMMAND_RESULT_TTL,
     CONSISTENCY_WAIT,
     IDEMPOTENCY_TTL,

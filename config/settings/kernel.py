@@ -18,3 +18,7 @@ REPLICA_TIMEOUT = env.float("REPLICA_TIMEOUT", default=0.5)
 COMMAND_RESULT_TTL = env.int("COMMAND_RESULT_TTL", default=600)
 
 IDEMPOTENCY_TTL = env.int("IDEMPOTENCY_TTL", default=24 * 3600)
+
+# How long a CDN in front may answer by itself, 0 to ask each time. It must pass by whoever shows a token, a cookie or
+# an identity, as the gateway does.
+CDN_MAX_AGE = env.int("CDN_MAX_AGE", default=0)

@@ -55,7 +55,7 @@ def _tell(response: HttpResponse, token: Token, kept: bool) -> None:
     response["Consistency"] = "strong" if kept else "eventual"
     response[consistency.HEADER] = token.encode()
     if response.has_header("X-Accel-Expires"):
-        del response["X-Accel-Expires"]
+        del response["X-Accel-Expires"], response["CDN-Cache-Control"]
         response["Cache-Control"] = "private, no-cache"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import blake2b
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.http import parse_etags
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
@@ -127,12 +128,14 @@ def not_modified(environ: dict, etag: str) -> bool:
 
 def caching(etag: str) -> dict[str, str]:
     """Headers of a public answer."""
+    cdn = {"CDN-Cache-Control": f"public, max-age={settings.CDN_MAX_AGE}, {SURROGATE}"} if settings.CDN_MAX_AGE else {}
     return {
         "ETag": etag,
         "Vary": "Accept",
         # In this order: nginx stops reading at `no-cache` unless it has met its own header before.
         "X-Accel-Expires": GATEWAY_SECONDS,
         "Cache-Control": f"{PUBLIC}, {SURROGATE}",
+        **cdn,
     }
 
 

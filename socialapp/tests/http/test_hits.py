@@ -97,6 +97,22 @@ def test_not_modified_is_the_same_too(stack, paths):
         assert before[0] == "304 Not Modified" and before[2] == ""
 
 
+def test_a_cdn_is_told_its_own_lifetime_if_there_is_one(stack, paths):
+    for age, expected in (("0", None), ("5", "public, max-age=5, stale-while-revalidate=1, stale-if-error=60")):
+        ((through, before, passed_on),) = ask_both(stack, [(paths[0], {})], CDN_MAX_AGE=age)
+        assert not passed_on and before == through
+        assert dict(before[1]).get("CDN-Cache-Control") == expected
+
+
+def test_nobody_stores_what_carries_a_token(stack, user, paths):
+    token = user.put(f"{paths[0]}/like", prefer="wait=5").token
+    ((_, before, passed_on),) = ask_both(stack, [(paths[0], {"HTTP_CONSISTENCY_TOKEN": token})], CDN_MAX_AGE="5")
+    headers = dict(before[1])
+    assert passed_on and headers["Consistency"] == "strong"
+    assert headers["Cache-Control"] == "private, no-cache"
+    assert not {"CDN-Cache-Control", "X-Accel-Expires"} & headers.keys()
+
+
 UNUSUAL = {
     "a session": ("{post}", {"HTTP_COOKIE": "sessionid=x"}),
     "a user": ("{post}", {"HTTP_AUTHORIZATION": "Bearer x"}),
