@@ -48,6 +48,7 @@ from config.settings.kernel import (
     COMMAND_RESULT_TTL,
     CONSISTENCY_WAIT,
     IDEMPOTENCY_TTL,
+    MOST_READS,
     MOST_WAITERS,
     REPLICA_MAX_LAG,
     REPLICA_TIMEOUT,

@@ -109,15 +109,16 @@ def read_with(
     only_primary: the cache has lost its floors, and what a replica says may not be kept. position_after: a cache
     wants to keep the result. Raises Unavailable, and what `load` raises for reasons of its own.
     """
-    for source, suits in _sources(floor=floor, only_primary=only_primary):
-        # Before it is read: that something is not there is an answer too.
-        _note(source, suits)
-        try:
-            result = load(source.alias)
-        except Error as error:
-            _leave(source.alias, error)
-            continue
-        return Read(result, source, _position_after(source) if suits and position_after else None)
+    with servers.reading():
+        for source, suits in _sources(floor=floor, only_primary=only_primary):
+            # Before it is read: that something is not there is an answer too.
+            _note(source, suits)
+            try:
+                result = load(source.alias)
+            except Error as error:
+                _leave(source.alias, error)
+                continue
+            return Read(result, source, _position_after(source) if suits and position_after else None)
     raise Unavailable("No database can answer this read now.")
 
 

@@ -4,10 +4,12 @@
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from threading import Thread
+from threading import BoundedSemaphore, Thread
 
 from django.conf import settings
 from django.db import Error, OperationalError, connections
@@ -16,6 +18,7 @@ from socialapp.cqrs import heartbeat, roles
 from socialapp.cqrs.breaker import Breaker
 from socialapp.cqrs.deadlines import answered_within
 from socialapp.cqrs.heartbeat import Beat
+from socialapp.cqrs.problems import Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +26,9 @@ PRIMARY = "default"
 # Seconds, jittered, for which a server that failed or lagged is not asked again; and how long a probe may take.
 EJECTION = (1.0, 3.0)
 PROBE = 10.0
+
+# Seconds that a read waits for others of its process; clients and gateways have given up by then.
+READING_WAIT = 5.0
 
 # Why a server is not used. What is unreachable may be dead; the others answer, and are better than nothing.
 UNREACHABLE = "unreachable"
@@ -63,6 +69,7 @@ POSITION = """
 """
 
 _reasons: dict[str, str] = {}
+_readers = BoundedSemaphore(settings.MOST_READS)
 
 
 def replicas() -> list[str]:
@@ -78,6 +85,29 @@ def look(alias: str) -> Source:
         raise OperationalError(f"{alias} has no heartbeat yet")
     is_replica, timeline, position, time = row
     return Source(alias, is_replica, timeline, int(position), time)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Hold connections for one read, and for no longer: requests wait for one another here, in their order.
+
+    Without it a crowd of misses would wait for the pools, and a pool in which all are busy looks like a dead server.
+    Raises Unavailable after READING_WAIT.
+    """
+    if not _readers.acquire(timeout=READING_WAIT):
+        raise Unavailable("Too many reads are waiting for a database.")
+    try:
+        yield
+    finally:
+        _hand_back()
+        _readers.release()
+
+
+def _hand_back() -> None:
+    """To the pools, where there are any: by itself Django does so at the end of the request."""
+    for connection in connections.all(initialized_only=True):
+        if connection.pool and not connection.in_atomic_block:
+            connection.close()
 
 
 def lag(source: Source) -> float:
