@@ -1,0 +1,54 @@
+"""A stage for the proof: real servers held still, and actors that wait for their cue."""
+
+import pytest
+from django.db import connections
+from hypothesis import settings
+
+from socialapp.cqrs import heartbeat
+from socialapp.tests.fixtures import DATABASE
+from socialapp.tests.proof.actors import standing_still
+from socialapp.tests.proof.servers import held
+from socialapp.tests.proof.world import World
+from socialapp.tests.topology import conftest as topology
+
+settings.register_profile("chaos")
+reading = topology.reading
+reported: list[str] = []
+
+
+@pytest.fixture
+def report():
+    """report(line): say something below the tests' outcome."""
+    return reported.append
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in reported:
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="module")
+def table(servers):
+    with connections["default"].cursor() as cursor:
+        cursor.execute("CREATE TABLE proof_row (id bigint PRIMARY KEY, writes bigint NOT NULL)")
+    heartbeat.beat()
+    yield
+    with connections["default"].cursor() as cursor:
+        cursor.execute("DROP TABLE proof_row")
+
+
+@pytest.fixture
+def make_world(servers, table, reading, monkeypatch):  # noqa: F811 the fixture
+    """make_world(): a new World; the one before it has ended."""
+    with held(servers, DATABASE) as (replica, commits), standing_still(monkeypatch):
+        worlds = []
+
+        def make() -> World:
+            for earlier in worlds:
+                earlier.end()
+            worlds[:] = [World(replica, commits)]
+            return worlds[0]
+
+        yield make
+        for last in worlds:
+            last.end()
