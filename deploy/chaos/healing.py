@@ -1,4 +1,4 @@
-"""`python -m deploy.chaos.healing`: SIGKILL to each program and to a child of each; how long until all is well again?
+"""SIGKILL to each program and to a child of each; how long until all is well again?
 
 Well means: supervised programs run and answer, and `GET /health/ready` through the gateway says ready.
 """
@@ -7,10 +7,10 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import psutil
 
-from deploy.bench.servers import running_stack
 from deploy.embedded.stack import Stack
 
 PROMISE = 10.0
@@ -18,15 +18,23 @@ PROMISE = 10.0
 PATIENCE = 120.0
 
 
-def main() -> None:
-    with running_stack() as stack:
-        programs = [program.name for program in stack.cast.programs()]
-        times = [show(program, heal(stack, program)) for program in [*programs, "supervisord"]]
-        parents = [program for program in programs if children(stack, program)]
-        times += [show(f"child of {program}", heal_child(stack, program)) for program in parents]
-        slowest = max(times)
-    print(f"{'slowest':26} {slowest:6.2f} s  (promised: {PROMISE:.0f} s)")
-    raise SystemExit(slowest > PROMISE)
+@dataclass(frozen=True)
+class Healed:
+    killed: str
+    seconds: float
+
+
+def run(stack: Stack) -> list[Healed]:
+    programs = [program.name for program in stack.cast.programs()]
+    healed = [show(program, heal(stack, program)) for program in [*programs, "supervisord"]]
+    parents = [program for program in programs if children(stack, program)]
+    healed += [show(f"child of {program}", heal_child(stack, program)) for program in parents]
+    print(f"{'slowest':26} {max(one.seconds for one in healed):6.2f} s  (promised: {PROMISE:.0f} s)")
+    return healed
+
+
+def promise_kept(healed: list[Healed]) -> bool:
+    return max(one.seconds for one in healed) <= PROMISE
 
 
 def heal(stack: Stack, program: str) -> float:
@@ -66,10 +74,6 @@ def wait_until(well: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-def show(program: str, seconds: float) -> float:
-    print(f"{program:26} {seconds:6.2f} s", flush=True)
-    return seconds
-
-
-if __name__ == "__main__":
-    main()
+def show(killed: str, seconds: float) -> Healed:
+    print(f"{killed:26} {seconds:6.2f} s", flush=True)
+    return Healed(killed, round(seconds, 2))

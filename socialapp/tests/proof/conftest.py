@@ -1,5 +1,8 @@
 """A stage for the proof: real servers held still, and actors that wait for their cue."""
 
+import json
+from pathlib import Path
+
 import pytest
 from django.db import connections
 from hypothesis import settings
@@ -16,15 +19,23 @@ reading = topology.reading
 reported: list[str] = []
 
 
+def pytest_addoption(parser):
+    parser.addoption("--proof-report", type=Path, help="a JSON file for what the proof reports")
+
+
 @pytest.fixture
 def report():
     """report(line): say something below the tests' outcome."""
     return reported.append
 
 
-def pytest_terminal_summary(terminalreporter):
+def pytest_terminal_summary(terminalreporter, config):
     for line in reported:
         terminalreporter.write_line(line)
+    # Unknown when other folders were named on the command line.
+    if path := config.getoption("--proof-report", default=None):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(reported, indent=1) + "\n")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +49,7 @@ def table(servers):
 
 
 @pytest.fixture
-def make_world(servers, table, reading, monkeypatch):  # noqa: F811 the fixture
+def make_world(servers, table, reading, monkeypatch):
     """make_world(): a new World; the one before it has ended."""
     with held(servers, DATABASE) as (replica, commits), standing_still(monkeypatch):
         worlds = []
