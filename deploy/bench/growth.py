@@ -13,10 +13,12 @@ from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
 
+import psycopg
 from redis import Redis
 
 from deploy.bench.servers import Server, gunicorn, running_stack
 from deploy.bench.world import paths_of, seed
+from deploy.embedded.environment import database_url
 from deploy.embedded.stack import Stack
 
 READS = 400
@@ -50,11 +52,28 @@ def measure(sizes: list[int]) -> list[Point]:
     with running_stack() as stack:
         for posts in sizes:
             seed(stack, users=max(50, (posts - there) // 10), posts=posts - there)
+            settle(stack)
             there = posts
             with gunicorn(stack, "config.wsgi", workers=1) as server:
                 for name, paths in paths_of(stack, READS).items():
                     found += of(stack, server, posts, name, paths)
     return found
+
+
+def settle(stack: Stack) -> None:
+    """Let what follows a bulk load come to its end: vacuum, checkpoint, replay. It would be measured otherwise."""
+    with as_superuser(stack, "primary") as primary, as_superuser(stack, "replica") as replica:
+        for statement in ("VACUUM ANALYZE", "CHECKPOINT"):
+            primary.execute(statement)
+        (end,) = primary.execute("SELECT pg_current_wal_flush_lsn()").fetchone()
+        while not replica.execute("SELECT pg_last_wal_replay_lsn() >= %s", [end]).fetchone()[0]:
+            time.sleep(0.1)
+        replica.execute("CHECKPOINT")
+
+
+def as_superuser(stack: Stack, node: str) -> psycopg.Connection:
+    url = database_url("postgres", stack.cast.secret.superuser_password, stack.cast.home, node, "socialapp")
+    return psycopg.connect(url, autocommit=True)
 
 
 def of(stack: Stack, server: Server, posts: int, name: str, paths: list[str]) -> list[Point]:
