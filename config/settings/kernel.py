@@ -23,6 +23,14 @@ COMMAND_RESULT_TTL = env.int("COMMAND_RESULT_TTL", default=600)
 
 IDEMPOTENCY_TTL = env.int("IDEMPOTENCY_TTL", default=24 * 3600)
 
+# With this many commands waiting in a partition, writes to it are answered 503 until workers have caught up. All 16
+# together then hold some 220 MB of the log's memory, about 700 bytes each with its status.
+LOG_MOST_WAITING = env.int("LOG_MOST_WAITING", default=20_000)
+
+# Applied commands stay in the log this long, at most so many per partition, for `manage.py reapply_log`.
+LOG_RETENTION = env.int("LOG_RETENTION", default=3600)
+LOG_MOST_RETAINED = env.int("LOG_MOST_RETAINED", default=20_000)
+
 # How long a CDN in front may answer by itself, 0 to ask each time. It must pass by whoever shows a token, a cookie or
 # an identity, as the gateway does.
 CDN_MAX_AGE = env.int("CDN_MAX_AGE", default=0)

@@ -13,15 +13,33 @@ from redis.exceptions import ResponseError
 
 from socialapp.cqrs import keys, valkey
 from socialapp.cqrs.commands import Envelope
-from socialapp.cqrs.ids import partition_of
+from socialapp.cqrs.ids import PARTITIONS, partition_of
 
 GROUP = "apply"
 # Long enough for any backlog; the outcome replaces it with its own, shorter time.
 ACCEPTED_TTL = 24 * 3600
 
+# Commands that are not acknowledged. The stream also holds those that are, until they are trimmed; only somebody
+# who deleted entries by hand makes the lag unknown (XINFO GROUPS), and then all that is there counts.
+WAITING = """
+local function waiting(stream)
+    local groups = redis.pcall('XINFO', 'GROUPS', stream)
+    for _, group in ipairs(groups) do
+        local found = {}
+        for i = 1, #group, 2 do found[group[i]] = group[i + 1] end
+        if found.name == 'apply' and found.lag then return found.lag + found.pending end
+    end
+    return redis.call('XLEN', stream)
+end
+"""
+
 # One script, so that a command is in the log if and only if it has a status and somebody will be woken. The
 # stamp depends on this server's clock and on what the client has seen, never on the clocks of web servers.
-APPEND = """
+APPEND = (
+    WAITING
+    + """
+local most = tonumber(ARGV[5])
+if redis.call('XLEN', KEYS[1]) >= most and waiting(KEYS[1]) >= most then return false end
 local now = redis.call('TIME')
 local last = tonumber(redis.call('GET', KEYS[4]) or '0')
 local stamp = math.max(now[1] * 1000000 + now[2], last + 1, tonumber(ARGV[2]) + 1)
@@ -31,6 +49,12 @@ redis.call('XADD', KEYS[1], '*', 'c', ARGV[1], 's', text)
 redis.call('SET', KEYS[2], ARGV[3], 'NX', 'EX', ARGV[4])
 return {text, redis.call('SET', KEYS[3], '1', 'NX') and 1 or 0}
 """
+)
+BACKLOG = f"{WAITING} return waiting(KEYS[1])"
+
+
+class Full(Exception):
+    """As many commands wait in the partition as LOG_MOST_WAITING allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +75,23 @@ class Entry:
 
 
 def append(envelope: Envelope, *, after_stamp: int) -> Appended:
-    """Append durably, with a stamp above `after_stamp`. Raises valkey.UNREACHABLE; it may then have happened."""
+    """Append durably, with a stamp above `after_stamp`. Raises Full, or valkey.UNREACHABLE: it may have happened."""
     partition = partition_of(envelope.id)
     touched = [keys.stream(partition), keys.status(envelope.id), keys.wake(partition), keys.clock(partition)]
     status = orjson.dumps({"status": "accepted", **described(envelope)})
-    stamp, woke = valkey.command_log().eval(
-        APPEND, len(touched), *touched, envelope.encode(), after_stamp, status, ACCEPTED_TTL
+    answer = valkey.command_log().eval(
+        APPEND,
+        len(touched),
+        *touched,
+        envelope.encode(),
+        after_stamp,
+        status,
+        ACCEPTED_TTL,
+        settings.LOG_MOST_WAITING,
     )
+    if answer is None:
+        raise Full(f"partition {partition}")
+    stamp, woke = answer
     return Appended(int(stamp), bool(woke))
 
 
@@ -101,25 +135,24 @@ def _rows(answer: dict) -> list:
 
 
 def acknowledge(partition: int, entries: Iterable[Entry]) -> None:
+    """They are not read again. They stay in the stream for as long as retention.py keeps them."""
     log_ids = [entry.log_id for entry in entries]
     if log_ids:
-        pipeline = valkey.command_log().pipeline(transaction=False)
-        pipeline.xack(keys.stream(partition), GROUP, *log_ids)
-        pipeline.xdel(keys.stream(partition), *log_ids)
-        pipeline.execute()
+        valkey.command_log().xack(keys.stream(partition), GROUP, *log_ids)
 
 
 def backlog(partition: int) -> int:
-    """How many commands wait in a partition; acknowledged ones are deleted."""
-    return valkey.command_log().xlen(keys.stream(partition))
+    """How many commands of a partition are not acknowledged."""
+    return valkey.command_log().eval(BACKLOG, 1, keys.stream(partition))
 
 
 def waiting_partitions() -> list[int]:
     """Partitions in which commands wait."""
     pipeline = valkey.command_log().pipeline(transaction=False)
-    for partition in range(16):
-        pipeline.xlen(keys.stream(partition))
-    return [partition for partition, length in enumerate(pipeline.execute()) if length]
+    for partition in range(PARTITIONS):
+        # The pipelines of a cluster refuse eval(), but not this.
+        pipeline.execute_command("EVAL", BACKLOG, 1, keys.stream(partition))
+    return [partition for partition, waiting in enumerate(pipeline.execute()) if waiting]
 
 
 def publish(statuses: dict[UUID, dict]) -> None:

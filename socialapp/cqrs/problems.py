@@ -91,3 +91,7 @@ class Unavailable(Problem):
 
     def __init__(self, detail: str = "", *, retry_after: int = 1, **kwargs):
         super().__init__(detail, headers={"Retry-After": str(retry_after)}, **kwargs)
+
+
+class Overloaded(Unavailable):
+    code, title = "overloaded", "Too many writes are waiting"

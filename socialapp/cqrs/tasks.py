@@ -6,7 +6,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.db.models.functions import Now
 
-from socialapp.cqrs import apply, consumers, heartbeat, keys, log, promotions, valkey, waking
+from socialapp.cqrs import apply, consumers, heartbeat, keys, log, promotions, retention, valkey, waking
 from socialapp.cqrs.models import CommandResult
 
 logger = logging.getLogger(__name__)
@@ -59,3 +59,9 @@ def forget_idempotency_keys() -> None:
     old = CommandResult.objects.filter(idempotency_key__isnull=False, accepted_at__lt=Now() - FORGET_AFTER)
     while CommandResult.objects.filter(pk__in=old.values("pk")[:FORGET_BATCH]).update(idempotency_key=None):
         pass
+
+
+@shared_task(ignore_result=True)
+def trim_log() -> None:
+    """Every ten seconds: let go of what was applied long ago."""
+    retention.trim()

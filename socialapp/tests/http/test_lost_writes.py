@@ -13,6 +13,7 @@ from redis import Redis
 
 from socialapp.cqrs import keys
 from socialapp.cqrs.ids import PARTITIONS
+from socialapp.cqrs.log import BACKLOG
 from socialapp.tests.http.checks import refused
 
 WORKERS = ("worker-1", "worker-2", "events-1", "beat")
@@ -52,7 +53,7 @@ def log(stack):
 
 
 def pending(log) -> int:
-    return sum(log.xlen(keys.stream(partition)) for partition in range(PARTITIONS))
+    return sum(log.eval(BACKLOG, 1, keys.stream(partition)) for partition in range(PARTITIONS))
 
 
 def kill(stack, program: str) -> None:

@@ -13,7 +13,6 @@ from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.consistency import Token
 from socialapp.cqrs.ids import new_id, partition_of
 from socialapp.cqrs.models import CommandResult, DeadLetter, Event
-from socialapp.cqrs.problems import IdempotencyKeyReused
 from socialapp.cqrs.submit import submit
 
 
@@ -152,30 +151,6 @@ def test_a_partition_that_is_held_is_left_alone(author, servers):
         assert not Post.objects.filter(pk=accepted.resource_id).exists()
     assert apply.drain(partition) is False
     assert Post.objects.filter(pk=accepted.resource_id).exists()
-
-
-def test_an_idempotency_key_gives_one_command(author, drain_all):
-    first = submit(CreatePost("paid"), actor_id=author, idempotency_key="k1", fingerprint="f1")
-    second = submit(CreatePost("paid"), actor_id=author, idempotency_key="k1", fingerprint="f1")
-    assert (second.command_id, second.resource_id) == (first.command_id, first.resource_id)
-    assert (first.replayed, second.replayed) == (False, True)
-    drain_all()
-    assert Post.objects.filter(author=author).count() == 1
-    with pytest.raises(IdempotencyKeyReused):
-        submit(CreatePost("other"), actor_id=author, idempotency_key="k1", fingerprint="f2")
-
-
-def test_a_claim_that_was_never_logged_is_logged_by_the_repeat(author, drain_all, monkeypatch):
-    def crash(*args, **kwargs):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(log, "append", crash)
-        submit(CreatePost("try"), actor_id=author, idempotency_key="k2", fingerprint="f")
-    accepted = submit(CreatePost("try"), actor_id=author, idempotency_key="k2", fingerprint="f")
-    assert accepted.replayed is False
-    drain_all()
-    assert Post.objects.filter(author=author).count() == 1
 
 
 def test_stamps_rise_within_a_partition_and_above_what_the_client_has_seen(author):

@@ -1,0 +1,68 @@
+"""Idempotency keys: the first request with a key claims it in the log, and every other one works with its ids.
+
+claim, append, mark: whatever a crash cuts off between them, the repeat does again under the same command id, and
+applying drops the double. Called by `submit`.
+"""
+
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+
+from socialapp.cqrs import keys, valkey
+from socialapp.cqrs.commands import Envelope
+from socialapp.cqrs.problems import IdempotencyKeyReused
+
+# Only the first of several concurrent requests makes the claim; all of them are told what it says.
+CLAIM = """
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', ARGV[2]) then return ARGV[1] end
+return redis.call('GET', KEYS[1])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """envelope: under the ids of whoever claimed the key first. logged: it is known to be in the log."""
+
+    envelope: Envelope
+    logged: bool = False
+
+
+def claim(envelope: Envelope) -> Claim:
+    """Raises IdempotencyKeyReused, or valkey.UNREACHABLE; the claim may then have been made, under the same ids."""
+    if not envelope.idempotency_key:
+        return Claim(envelope)
+    ours = _encode(envelope, logged=False)
+    held = orjson.loads(valkey.command_log().eval(CLAIM, 1, _key(envelope), ours, settings.IDEMPOTENCY_TTL))
+    require_same(envelope.fingerprint, held["fingerprint"])
+    first = replace(envelope, id=UUID(held["command"]), resource_id=UUID(held["resource"]))
+    return Claim(first, held["logged"])
+
+
+def mark(envelope: Envelope) -> None:
+    """The command is in the log: a repeat need not append it again."""
+    if envelope.idempotency_key:
+        valkey.command_log().set(_key(envelope), _encode(envelope, logged=True), keepttl=True)
+
+
+def require_same(fingerprint: str | None, first: str | None) -> None:
+    if fingerprint != first:
+        raise IdempotencyKeyReused("An Idempotency-Key stands for one request; use a new one for another.")
+
+
+def _key(envelope: Envelope) -> str:
+    digest = blake2b(envelope.idempotency_key.encode(), digest_size=16).hexdigest()
+    return keys.idempotency(envelope.actor_id, digest)
+
+
+def _encode(envelope: Envelope, *, logged: bool) -> bytes:
+    return orjson.dumps(
+        {
+            "fingerprint": envelope.fingerprint,
+            "command": envelope.id,
+            "resource": envelope.resource_id,
+            "logged": logged,
+        }
+    )
