@@ -38,8 +38,8 @@ def pool(timeout: float) -> dict:
     options = {"min_size": 0, "max_size": 16, "timeout": timeout, "max_idle": 60}
     # By default it tries for five minutes, at growing intervals, and meanwhile overlooks that the server is back.
     options["reconnect_timeout"] = timeout
-    # A write must not be given up by the client: nobody would know whether it was committed.
-    return options | {"connection_class": deadlines.BoundedConnection} if READS else options
+    # A write must not be given up by the client, as nobody would know whether it was committed; but for the inbox.
+    return options | {"connection_class": deadlines.BoundedConnection if READS else deadlines.PatientConnection}
 
 
 def environ_url(url: str) -> dict:

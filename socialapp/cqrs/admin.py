@@ -14,7 +14,17 @@ from django.utils.html import format_html
 
 from socialapp.cqrs.execute import execute
 from socialapp.cqrs.http.freshness import remember
-from socialapp.cqrs.models import CommandResult, ConsumerOffset, DeadLetter, Event, Heartbeat, ParkedEvent, Timeline
+from socialapp.cqrs.models import (
+    CommandResult,
+    ConsumerOffset,
+    DeadLetter,
+    Event,
+    Heartbeat,
+    InboxClock,
+    InboxCommand,
+    ParkedEvent,
+    Timeline,
+)
 from socialapp.cqrs.problems import Problem
 
 admin.site.site_header = admin.site.site_title = "socialapp"
@@ -201,3 +211,22 @@ class HeartbeatAdmin(ReadOnlyAdmin):
 @admin.register(Timeline)
 class TimelineAdmin(ReadOnlyAdmin):
     list_display = ["timeline", "position"]
+
+
+@admin.register(InboxCommand)
+class InboxCommandAdmin(ReadOnlyAdmin):
+    list_display = ["id", "type", "partition", "stamp", "resource_id"]
+    list_filter = ["partition", "type"]
+    search_ids = ("pk", "actor_id", "resource_id")
+    search_help_text = "An id of a command, a resource or an actor"
+    ordering = ["partition", "stamp"]
+    fields = ["id", "type", "partition", "stamp", "resource_type", "resource_id", "actor_id", "shown_body"]
+
+    @admin.display(description="command as accepted")
+    def shown_body(self, command):
+        return preformatted(json.loads(command.body))
+
+
+@admin.register(InboxClock)
+class InboxClockAdmin(ReadOnlyAdmin):
+    list_display = ["partition", "stamp"]

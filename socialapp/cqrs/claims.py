@@ -4,6 +4,7 @@ claim, append, mark: whatever a crash cuts off between them, the repeat does aga
 applying drops the double. Called by `submit`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from uuid import UUID
@@ -13,7 +14,11 @@ from django.conf import settings
 
 from socialapp.cqrs import keys, valkey
 from socialapp.cqrs.commands import Envelope
+from socialapp.cqrs.models import InboxCommand
 from socialapp.cqrs.problems import IdempotencyKeyReused
+
+# Both know id, actor_id, resource_id, idempotency_key and fingerprint.
+Acceptable = Envelope | InboxCommand
 
 # Only the first of several concurrent requests makes the claim; all of them are told what it says.
 CLAIM = """
@@ -47,17 +52,26 @@ def mark(envelope: Envelope) -> None:
         valkey.command_log().set(_key(envelope), _encode(envelope, logged=True), keepttl=True)
 
 
+def remember(accepted: Iterable[Acceptable]) -> None:
+    """Claim the keys of commands that were accepted without the log."""
+    pipeline = valkey.command_log().pipeline(transaction=False)
+    for one in accepted:
+        if one.idempotency_key:
+            pipeline.set(_key(one), _encode(one, logged=True), nx=True, ex=settings.IDEMPOTENCY_TTL)
+    pipeline.execute()
+
+
 def require_same(fingerprint: str | None, first: str | None) -> None:
     if fingerprint != first:
         raise IdempotencyKeyReused("An Idempotency-Key stands for one request; use a new one for another.")
 
 
-def _key(envelope: Envelope) -> str:
+def _key(envelope: Acceptable) -> str:
     digest = blake2b(envelope.idempotency_key.encode(), digest_size=16).hexdigest()
     return keys.idempotency(envelope.actor_id, digest)
 
 
-def _encode(envelope: Envelope, *, logged: bool) -> bytes:
+def _encode(envelope: Acceptable, *, logged: bool) -> bytes:
     return orjson.dumps(
         {
             "fingerprint": envelope.fingerprint,

@@ -1,6 +1,6 @@
 """Postgres connections that do not wait for ever: `statement_timeout` is the server's, and a frozen server has none.
 
-The pools of readers are made of them (config/settings/databases.py), so nothing of Django is imported here.
+The pools of the web servers are made of them (config/settings/databases.py), so nothing of Django is imported here.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ LONGEST = 3.5
 # Seconds between two looks whether the answer has come.
 POLL = 0.1
 
-_seconds: ContextVar[float] = ContextVar("seconds", default=LONGEST)
+_seconds: ContextVar[float | None] = ContextVar("seconds", default=None)
 
 
 class NoAnswer(psycopg.OperationalError):
@@ -31,16 +31,27 @@ def answered_within(seconds: float) -> Iterator[None]:
         _seconds.reset(outer)
 
 
-class BoundedConnection(psycopg.Connection):
-    """Raises NoAnswer, and is closed, when an answer does not come in time."""
+class PatientConnection(psycopg.Connection):
+    """Raises NoAnswer, and is closed, when an answer does not come within a block of `answered_within`."""
 
-    def wait(self, gen, interval=POLL, timeout=None):  # noqa: ARG002 psycopg's own signature
+    longest: float | None = None
+
+    def wait(self, gen, interval=POLL, timeout=None):
+        seconds = _seconds.get() or self.longest
+        if seconds is None:
+            return super().wait(gen, interval, timeout)
         try:
-            return super().wait(_bounded(gen, max(1, round(_seconds.get() / POLL))), POLL, timeout)
+            return super().wait(_bounded(gen, max(1, round(seconds / POLL))), POLL, timeout)
         except NoAnswer:
             # The answer may still come, and must not be taken for the next statement's.
             self.close()
             raise
+
+
+class BoundedConnection(PatientConnection):
+    """The same everywhere, after LONGEST."""
+
+    longest = LONGEST
 
 
 def _bounded(gen, polls: int):

@@ -1,19 +1,22 @@
-"""The command log: one Valkey stream per partition, fsynced before a write is answered.
+"""The command log: one Valkey stream per partition, fsynced before a write is answered. Its readers see the commands
+of the inbox, which stands in for it while it is down, among those of the streams.
 
 `submit` appends; `apply` reads, publishes outcomes and acknowledges; `consistency` and `outcomes` look up statuses.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from uuid import UUID
 
 import orjson
 from django.conf import settings
 from redis.exceptions import ResponseError
 
-from socialapp.cqrs import keys, valkey
+from socialapp.cqrs import claims, inbox, keys, valkey
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.ids import PARTITIONS, partition_of
+from socialapp.cqrs.models import InboxCommand
 
 GROUP = "apply"
 # Long enough for any backlog; the outcome replaces it with its own, shorter time.
@@ -50,6 +53,9 @@ redis.call('SET', KEYS[2], ARGV[3], 'NX', 'EX', ARGV[4])
 return {text, redis.call('SET', KEYS[3], '1', 'NX') and 1 or 0}
 """
 )
+RAISE_CLOCK = """
+if tonumber(ARGV[1]) > tonumber(redis.call('GET', KEYS[1]) or '0') then redis.call('SET', KEYS[1], ARGV[1]) end
+"""
 BACKLOG = f"{WAITING} return waiting(KEYS[1])"
 
 
@@ -67,9 +73,9 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A raw command in the log: its id there, the encoded envelope and its stamp."""
+    """A raw command: the encoded envelope and its stamp. log_id: its id in the stream; in the inbox, the command's."""
 
-    log_id: bytes
+    log_id: bytes | UUID
     body: bytes
     stamp: int
 
@@ -110,9 +116,29 @@ def clear_wake(partition: int) -> None:
 
 
 def read(partition: int, *, limit: int) -> list[Entry]:
-    """The oldest commands that are not acknowledged: first those that an earlier reader left behind."""
-    pending = _read_group(partition, "0", limit)
-    return pending or _read_group(partition, ">", limit)
+    """The oldest commands that are not acknowledged: first those that an earlier reader left behind.
+
+    With those that the inbox holds, in the order of their stamps. An append that had timed out, and then happened in
+    a log that was frozen, has a stamp too late; its double from the inbox comes before it.
+    """
+    left_behind = _read_group(partition, "0", limit)
+    streamed = left_behind or _read_group(partition, ">", limit)
+    kept = inbox.read(partition, limit=limit)
+    if not kept:
+        return streamed
+    _take_over(partition, kept)
+    stored = [Entry(command.pk, command.body.encode(), command.stamp) for command in kept]
+    # What follows a batch that was cut off may have to come before the end of the other one.
+    cut_off = [streamed] if left_behind or len(streamed) == limit else []
+    cut_off += [stored] if len(stored) == limit else []
+    end = min((max(entry.stamp for entry in batch) for batch in cut_off), default=float("inf"))
+    return sorted((e for e in [*stored, *streamed] if e.stamp <= end), key=attrgetter("stamp"))
+
+
+def _take_over(partition: int, kept: list[InboxCommand]) -> None:
+    """What the log would know if it had been there: the idempotency keys, and how far the stamps have come."""
+    claims.remember(kept)
+    valkey.command_log().eval(RAISE_CLOCK, 1, keys.clock(partition), kept[-1].stamp)
 
 
 def _read_group(partition: int, start: str, limit: int) -> list[Entry]:
@@ -137,13 +163,17 @@ def _rows(answer: dict) -> list:
 def acknowledge(partition: int, entries: Iterable[Entry]) -> None:
     """They are not read again. They stay in the stream for as long as retention.py keeps them."""
     log_ids = [entry.log_id for entry in entries]
-    if log_ids:
-        valkey.command_log().xack(keys.stream(partition), GROUP, *log_ids)
+    stored = [log_id for log_id in log_ids if isinstance(log_id, UUID)]
+    streamed = [log_id for log_id in log_ids if isinstance(log_id, bytes)]
+    if streamed:
+        valkey.command_log().xack(keys.stream(partition), GROUP, *streamed)
+    if stored:
+        inbox.forget(stored)
 
 
 def backlog(partition: int) -> int:
     """How many commands of a partition are not acknowledged."""
-    return valkey.command_log().eval(BACKLOG, 1, keys.stream(partition))
+    return valkey.command_log().eval(BACKLOG, 1, keys.stream(partition)) + inbox.backlog(partition)
 
 
 def waiting_partitions() -> list[int]:
@@ -152,7 +182,8 @@ def waiting_partitions() -> list[int]:
     for partition in range(PARTITIONS):
         # The pipelines of a cluster refuse eval(), but not this.
         pipeline.execute_command("EVAL", BACKLOG, 1, keys.stream(partition))
-    return [partition for partition, waiting in enumerate(pipeline.execute()) if waiting]
+    streamed = {partition for partition, waiting in enumerate(pipeline.execute()) if waiting}
+    return sorted(streamed | inbox.waiting_partitions())
 
 
 def publish(statuses: dict[UUID, dict]) -> None:

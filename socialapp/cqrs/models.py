@@ -159,3 +159,41 @@ class Timeline(models.Model):
 
     def __str__(self):
         return f"{self.timeline} up to {self.position}"
+
+
+class InboxCommand(models.Model):
+    """A command that was accepted while the log was down, until it has been applied. `body` is as in the log."""
+
+    id = models.UUIDField(primary_key=True)
+    partition = models.PositiveSmallIntegerField()
+    stamp = models.BigIntegerField()
+    body = models.TextField()
+    type = models.CharField(max_length=100)
+    actor_id = models.UUIDField(null=True)
+    resource_type = models.CharField(max_length=50)
+    resource_id = models.UUIDField()
+    idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 as in CommandResult
+    fingerprint = models.CharField(max_length=64, null=True)  # noqa: DJ001
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["actor_id", "idempotency_key"],
+                condition=Q(idempotency_key__isnull=False),
+                name="one_inbox_command_per_idempotency_key",
+            )
+        ]
+        indexes = [models.Index(fields=["partition", "stamp"], name="inbox_order")]
+
+    def __str__(self):
+        return f"{self.type} {self.id}"
+
+
+class InboxClock(models.Model):
+    """The last stamp that the inbox gave in a partition; locking the row is what gives them an order."""
+
+    partition = models.PositiveSmallIntegerField(primary_key=True)
+    stamp = models.BigIntegerField()
+
+    def __str__(self):
+        return f"partition {self.partition:x} at {self.stamp}"

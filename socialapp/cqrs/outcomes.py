@@ -1,4 +1,4 @@
-"""What became of a command: from the log's memory, else from its row in Postgres. Read by both pools."""
+"""What became of a command: from the log's memory, else from a row in Postgres. Read by both pools."""
 
 import time
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from socialapp.cqrs.breaker import Breaker
 from socialapp.cqrs.consistency import Token
 from socialapp.cqrs.deadlines import answered_within
 from socialapp.cqrs.failures import may_succeed_elsewhere
-from socialapp.cqrs.models import CommandResult
+from socialapp.cqrs.models import CommandResult, InboxCommand
 from socialapp.cqrs.problems import Unavailable
 
 # Seconds between two looks at a pending command: short at first, as most are applied within 20 ms.
@@ -155,12 +155,20 @@ def _from_rows(command_ids: list[UUID]) -> tuple[dict[UUID, Outcome], bool]:
 
 
 def _rows_of(alias: str, command_ids: list[UUID]) -> dict[UUID, Outcome]:
-    """The rows that a server shows. The position is taken after them, so it covers them."""
-    rows = CommandResult.objects.using(alias).filter(pk__in=command_ids)
+    """What a server shows. The inbox is asked first, as commands go from there to the results."""
     with answered_within(settings.REPLICA_TIMEOUT):
-        found = list(rows.annotate(confirmed=RawSQL(CONFIRMED, [])))  # noqa: S611 a constant
+        kept = list(InboxCommand.objects.using(alias).filter(pk__in=command_ids))
+        results = CommandResult.objects.using(alias).filter(pk__in=command_ids)
+        found = list(results.annotate(confirmed=RawSQL(CONFIRMED, [])))  # noqa: S611 a constant
+    # Taken after the rows, so it covers them.
     timeline, position = routing.position(alias) if found else (0, 0)
-    return {row.pk: _from_row(row, timeline, position) for row in found}
+    accepted = {row.pk: _accepted(row) for row in kept}
+    return accepted | {row.pk: _from_row(row, timeline, position) for row in found}
+
+
+def _accepted(row: InboxCommand) -> Outcome:
+    actor = str(row.actor_id) if row.actor_id else None
+    return Outcome("accepted", row.type, actor, row.resource_type, str(row.resource_id))
 
 
 def _from_row(row: CommandResult, timeline: int, position: int) -> Outcome:

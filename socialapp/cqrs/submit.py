@@ -1,23 +1,33 @@
-"""Accepting a write: into the durable log, answered before it is applied. Called by write views only."""
+"""Accepting a write: into the durable log, or the inbox on the primary, answered before it is applied. Called by write
+views only."""
 
 import logging
 from dataclasses import dataclass
 from hashlib import blake2b
 from secrets import randbelow
 from uuid import UUID
+from zlib import crc32
 
 import orjson
+from django.db import connections
 
-from socialapp.cqrs import claims, commands, log, roles, valkey, waking
+from socialapp.cqrs import claims, commands, inbox, log, roles, valkey, waking
+from socialapp.cqrs.breaker import Breaker, Open
+from socialapp.cqrs.claims import Claim
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.consistency import Token
 from socialapp.cqrs.ids import PARTITIONS, new_id, partition_of
 from socialapp.cqrs.problems import Overloaded, Unavailable
+from socialapp.cqrs.routing import DOWN, PRIMARY
 
 logger = logging.getLogger(__name__)
 
 # Seconds; at 500 commands per batch a partition that is full has made room by then.
 RETRY_WHEN_FULL = 2
+# Writes would rather wait two seconds for an fsync than fail; but not each of them, for a log that is frozen.
+# Seconds for whoever finds out whether it has thawed.
+GREETING = 0.1
+breaker = Breaker(open_for=(0.5, 1.5), probe=3.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,30 +53,58 @@ def submit(
 ) -> Accepted:
     """Append `command` to the log. Without `resource_id` it makes a new thing, whose id is assigned here.
 
-    Raises IdempotencyKeyReused, Overloaded when too many commands wait, or Unavailable when the log does not answer;
-    then the command may or may not be applied, and repeating the request with the same key is safe.
+    When the log does not answer, the inbox takes it, under the same ids: an append that timed out may have happened.
+    Raises IdempotencyKeyReused, Overloaded when too many commands wait, or Unavailable when neither answers; then the
+    command may or may not be applied, and repeating the request with the same key is safe.
     """
     roles.require_write(type(command).__name__)
     token = token or Token()
-    command_id, resource_id = _fresh_ids(command, resource_id)
-    fresh = Envelope(
+    command_id, resource_id = _fresh_ids(command, resource_id, idempotency_key)
+    envelope = Envelope(
         command_id, command, actor_id, resource_id, idempotency_key=idempotency_key, fingerprint=fingerprint
     )
     try:
-        claim = claims.claim(fresh)
-        envelope = claim.envelope
-        if claim.logged:
-            return _accepted(envelope, token, token.stamp, replayed=True)
-        appended = log.append(envelope, after_stamp=token.stamp)
+        with breaker:
+            if breaker.is_open:
+                valkey.greet(valkey.command_log(), within=GREETING)
+            claim = claims.claim(envelope)
+            earlier = _earlier(claim, envelope)
+            envelope = earlier or claim.envelope
+            if earlier:
+                return _accepted(envelope, token, token.stamp, replayed=True)
+            appended = log.append(envelope, after_stamp=token.stamp)
     except log.Full as error:
         raise Overloaded("More writes wait than can be applied soon.", retry_after=RETRY_WHEN_FULL) from error
     except valkey.UNREACHABLE as error:
-        logger.error("the command log did not take a command: %s", error)
-        raise Unavailable("The write could not be accepted.") from error
+        # One line per failure, not per command that goes straight to the inbox after it.
+        if not isinstance(error, Open):
+            logger.warning("the command log did not take a command: %s", error)
+        return _into_inbox(envelope, token)
     _mark(envelope)
     if appended.woke:
         waking.wake_partition(partition_of(envelope.id))
     return _accepted(envelope, token, appended.stamp)
+
+
+def _earlier(claim: Claim, ours: Envelope) -> Envelope | None:
+    """What an earlier request with the same key has put into the log, or into the inbox while the log was down."""
+    if claim.logged:
+        return claim.envelope
+    kept = inbox.glance(ours) if claim.envelope.id == ours.id else None
+    if kept is None:
+        return None
+    claims.mark(kept.envelope)
+    return kept.envelope
+
+
+def _into_inbox(envelope: Envelope, token: Token) -> Accepted:
+    try:
+        kept = inbox.put(envelope, after_stamp=token.stamp)
+    except DOWN as error:
+        connections[PRIMARY].close()
+        logger.error("neither the log nor the inbox took a command: %s", error)
+        raise Unavailable("The write could not be accepted.") from error
+    return _accepted(kept.envelope, token, kept.stamp, replayed=kept.replayed)
 
 
 def fingerprint_of(*parts: object) -> str:
@@ -80,17 +118,25 @@ def _accepted(envelope: Envelope, token: Token, stamp: int, *, replayed: bool = 
     return Accepted(envelope.id, kind.name, kind.resource, envelope.resource_id, awaiting, replayed)
 
 
-def _fresh_ids(command: object, resource_id: UUID | None) -> tuple[UUID, UUID]:
-    """For the command and its resource. A command takes its aggregate's partition; a new aggregate, a random one."""
+def _fresh_ids(command: object, resource_id: UUID | None, idempotency_key: str | None) -> tuple[UUID, UUID]:
+    """For the command and its resource, in the partition of its aggregate.
+
+    A new aggregate gets a random one, but a key always the same: should one key lead to two commands, one in the log
+    and one in the inbox, then they are applied in their order, and the first counts.
+    """
     aggregate = commands.type_of(command).aggregate
     anchor = getattr(command, aggregate) if aggregate else resource_id
-    partition = partition_of(UUID(str(anchor))) if anchor else randbelow(PARTITIONS)
+    if anchor:
+        partition = partition_of(UUID(str(anchor)))
+    else:
+        partition = crc32(idempotency_key.encode()) % PARTITIONS if idempotency_key else randbelow(PARTITIONS)
     return new_id(partition), resource_id or new_id(partition)
 
 
 def _mark(envelope: Envelope) -> None:
     """The command is accepted already: without the mark, a repeat only appends a double, which is dropped."""
     try:
-        claims.mark(envelope)
+        with breaker:
+            claims.mark(envelope)
     except valkey.UNREACHABLE as error:
         logger.warning("an idempotency key was not marked: %s", error)

@@ -35,3 +35,17 @@ def command_log() -> Redis:
 
 def state() -> Redis:
     return get_redis_connection("default")
+
+
+def greet(client: Redis | RedisCluster, *, within: float) -> None:
+    """Raises what UNREACHABLE names unless a server answers on a new connection within so many seconds."""
+    server = client.get_redis_connection(client.get_default_node()) if isinstance(client, RedisCluster) else client
+    pool = server.connection_pool
+    limits = {"socket_timeout": within, "socket_connect_timeout": within}
+    connection = pool.connection_class(**pool.connection_kwargs | limits)
+    try:
+        connection.connect()
+        connection.send_command("PING")
+        connection.read_response()
+    finally:
+        connection.disconnect()

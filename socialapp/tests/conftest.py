@@ -8,12 +8,17 @@ from socialapp.accounts.commands import RegisterUser
 from socialapp.cqrs import apply, cache, log, valkey
 from socialapp.cqrs.execute import execute
 from socialapp.cqrs.ids import PARTITIONS
+from socialapp.cqrs.models import InboxClock, InboxCommand
+from socialapp.cqrs.submit import breaker
 
 
 @pytest.fixture
 def clean_stores(servers):
     """Each test starts with an empty log and cache; rows in Postgres may stay, as every test makes its own."""
     valkey.command_log().flushdb()
+    InboxCommand.objects.all().delete()
+    InboxClock.objects.all().delete()
+    breaker.close()
     valkey.state().flushdb()
     list(cache.forget())
 

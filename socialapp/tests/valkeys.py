@@ -1,5 +1,7 @@
-"""A Valkey cluster of three primaries, started from the same wheel as the stack's servers."""
+"""Valkeys of a test's own, started from the same wheel as the stack's: a cluster of three primaries, or one log that
+may be frozen, killed and started again."""
 
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -84,4 +86,47 @@ def wait_until(question) -> None:
         except RedisError:
             pass
         time.sleep(0.02)
-    raise AssertionError("the cluster did not form")
+    raise AssertionError("never became true")
+
+
+class ValkeyLog:
+    """A durable server on a port of its own; its data survive a kill."""
+
+    def __init__(self, binary: Path, folder: Path):
+        self.port, self._binary, self._folder = free_port(), binary, folder
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process: subprocess.Popen | None = None
+
+    def start(self, **options: str) -> None:
+        options = {"port": self.port, "bind": "127.0.0.1", "dir": self._folder, "save": "", **DURABLE} | options
+        arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+        self.process = subprocess.Popen([self._binary, *arguments], stdout=subprocess.DEVNULL)
+        wait_until(self.client().ping)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(timeout=10)
+
+    def client(self) -> Redis:
+        return Redis(port=self.port, socket_timeout=2)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+
+DURABLE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+
+
+@contextmanager
+def valkey_log(binary: Path, folder: Path, **options: str) -> Iterator[ValkeyLog]:
+    server = ValkeyLog(binary, folder)
+    server.start(**options)
+    try:
+        yield server
+    finally:
+        server.kill()

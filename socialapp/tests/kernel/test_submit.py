@@ -10,7 +10,7 @@ from socialapp.cqrs import log, outcomes
 from socialapp.cqrs.ids import new_id, partition_of
 from socialapp.cqrs.models import CommandResult
 from socialapp.cqrs.problems import IdempotencyKeyReused, Overloaded
-from socialapp.cqrs.submit import submit
+from socialapp.cqrs.submit import breaker, submit
 from socialapp.tests import crashes
 
 KEYED = {"idempotency_key": "k", "fingerprint": "f"}
@@ -18,7 +18,7 @@ KEYED = {"idempotency_key": "k", "fingerprint": "f"}
 SUBMIT_POST = """
 from uuid import UUID
 from posts.commands import CreatePost
-from socialapp.cqrs.submit import submit
+from socialapp.cqrs.submit import breaker, submit
 submit(CreatePost("try"), actor_id=UUID("{author}"), idempotency_key="k", fingerprint="f")
 """
 
@@ -52,6 +52,7 @@ def test_a_mark_that_fails_costs_only_a_double(author, drain_all, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr("socialapp.cqrs.claims.mark", unreachable)
         first = submit(CreatePost("try"), actor_id=author, **KEYED)
+    breaker.close()
     assert submit(CreatePost("try"), actor_id=author, **KEYED).command_id == first.command_id
     assert log.backlog(partition_of(first.command_id)) == 2
     drain_all()
@@ -118,7 +119,7 @@ time.time_ns = lambda: nanoseconds() + int({ahead} * 1e9)
 LIKE = """
 from uuid import UUID
 from posts.commands import LikePost
-from socialapp.cqrs.submit import submit
+from socialapp.cqrs.submit import breaker, submit
 submit(LikePost(), actor_id=UUID("{author}"), resource_id=UUID("{post}"))
 """
 

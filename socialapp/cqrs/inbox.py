@@ -1,0 +1,138 @@
+"""The inbox: a table on the primary that takes commands while the log is down.
+
+`submit` puts them there; `log` reads them together with its streams once it is back; `outcomes` looks them up. They
+are applied from here, in the order of their stamps, and under the ids that a timed-out append may have used as well.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from django.db import connections
+
+from socialapp.cqrs import claims, routing
+from socialapp.cqrs.commands import Envelope
+from socialapp.cqrs.deadlines import answered_within
+from socialapp.cqrs.ids import PARTITIONS, partition_of
+from socialapp.cqrs.models import CommandResult, InboxCommand
+from socialapp.cqrs.routing import PRIMARY
+
+logger = logging.getLogger(__name__)
+
+# Seconds that a request gives the primary to take its command: with the log's timeout before it, four in all.
+PUT_TIMEOUT = 2.0
+# A request with a new idempotency key asks whether the inbox has it; for this many seconds after an empty answer, or
+# none, it does not. So of two requests within a second, one of which met a failing log, each may get an id of its
+# own; applying keeps the first, and both ids then tell its outcome.
+GLANCE = 1.0
+
+# The row of the clock gives a partition's commands their order, by the primary's clock and what the client has
+# seen. Nothing is returned when the key is in use, also by a command that was applied before the log went down.
+PUT = """
+    WITH clock AS (
+        INSERT INTO cqrs_inboxclock AS clock (partition, stamp)
+        VALUES (%(partition)s, greatest(extract(epoch FROM clock_timestamp()) * 1000000, %(after)s + 1))
+        ON CONFLICT (partition) DO UPDATE SET stamp = greatest(clock.stamp + 1, excluded.stamp)
+        RETURNING stamp)
+    INSERT INTO cqrs_inboxcommand
+        (id, partition, stamp, body, type, actor_id, resource_type, resource_id, idempotency_key, fingerprint)
+    SELECT %(id)s, %(partition)s, clock.stamp, %(body)s, %(type)s, %(actor)s, %(resource_type)s, %(resource)s,
+           %(key)s, %(fingerprint)s
+    FROM clock
+    WHERE NOT EXISTS (
+        SELECT FROM cqrs_commandresult WHERE actor_id = %(actor)s AND idempotency_key = %(key)s)
+    ON CONFLICT DO NOTHING
+    RETURNING stamp
+"""
+
+# A question per partition, as counting a long inbox each second would take long.
+WAITING = """
+    SELECT wanted FROM generate_series(0, %s - 1) AS wanted
+    WHERE EXISTS (SELECT FROM cqrs_inboxcommand WHERE partition = wanted)
+"""
+
+_empty_until = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A command that is safe. replayed: under the ids of an earlier request with its key; then `stamp` may be 0."""
+
+    envelope: Envelope
+    stamp: int
+    replayed: bool = False
+
+
+def put(envelope: Envelope, *, after_stamp: int) -> Kept:
+    """Keep a command durably. Raises IdempotencyKeyReused, or what routing.DOWN names; it may then have happened."""
+    with answered_within(PUT_TIMEOUT), connections[PRIMARY].cursor() as cursor:
+        cursor.execute(PUT, _row(envelope, after_stamp))
+        inserted = cursor.fetchone()
+        return Kept(envelope, inserted[0]) if inserted else _first(envelope)
+
+
+def glance(envelope: Envelope) -> Kept | None:
+    """What was kept, or applied from here, under the idempotency key; None also when nobody can tell."""
+    global _empty_until
+    if not envelope.idempotency_key or time.monotonic() < _empty_until:
+        return None
+    try:
+        with answered_within(GLANCE):
+            if InboxCommand.objects.using(PRIMARY).exists():
+                return _first(envelope)
+    except routing.DOWN as error:
+        connections[PRIMARY].close()
+        logger.warning("the inbox was not asked for an idempotency key: %s", error)
+    _empty_until = time.monotonic() + GLANCE
+    return None
+
+
+def read(partition: int, *, limit: int) -> list[InboxCommand]:
+    """The oldest commands of a partition, by stamp; inside the caller's transaction."""
+    return list(InboxCommand.objects.using(PRIMARY).filter(partition=partition).order_by("stamp")[:limit])
+
+
+def forget(command_ids: Iterable[UUID]) -> None:
+    """They are applied."""
+    InboxCommand.objects.using(PRIMARY).filter(pk__in=command_ids).delete()
+
+
+def backlog(partition: int) -> int:
+    return InboxCommand.objects.using(PRIMARY).filter(partition=partition).count()
+
+
+def waiting_partitions() -> set[int]:
+    with connections[PRIMARY].cursor() as cursor:
+        cursor.execute(WAITING, [PARTITIONS])
+        return {row[0] for row in cursor.fetchall()}
+
+
+def _first(envelope: Envelope) -> Kept | None:
+    """The command that came first with the key of this one. It goes from the inbox to the results, and so do we."""
+    same = {"actor_id": envelope.actor_id, "idempotency_key": envelope.idempotency_key}
+    found = (
+        InboxCommand.objects.using(PRIMARY).filter(**same).first()
+        or CommandResult.objects.using(PRIMARY).filter(**same).first()
+    )
+    if found is None:
+        return None
+    claims.require_same(envelope.fingerprint, found.fingerprint)
+    first = replace(envelope, id=found.pk, resource_id=found.resource_id)
+    return Kept(first, getattr(found, "stamp", 0), replayed=True)
+
+
+def _row(envelope: Envelope, after_stamp: int) -> dict:
+    return {
+        "partition": partition_of(envelope.id),
+        "after": after_stamp,
+        "id": envelope.id,
+        "body": envelope.encode().decode(),
+        "type": envelope.type.name,
+        "actor": envelope.actor_id,
+        "resource_type": envelope.type.resource,
+        "resource": envelope.resource_id,
+        "key": envelope.idempotency_key,
+        "fingerprint": envelope.fingerprint,
+    }
