@@ -198,5 +198,5 @@ def publish(statuses: dict[UUID, dict]) -> None:
 
 def statuses(command_ids: list[UUID]) -> dict[UUID, dict]:
     """The statuses that the log still remembers."""
-    bodies = valkey.command_log().mget([keys.status(command_id) for command_id in command_ids])
+    bodies = valkey.get_many(valkey.command_log(), [keys.status(command_id) for command_id in command_ids])
     return {command_id: orjson.loads(body) for command_id, body in zip(command_ids, bodies, strict=True) if body}

@@ -68,7 +68,8 @@ class Outcome:
 def lookup(command_ids: Iterable[UUID]) -> dict[UUID, Outcome]:
     """Outcomes by command id; a command that nobody has heard of is absent.
 
-    Raises Unavailable when that cannot be known, as neither the log nor the primary answers.
+    Raises Unavailable when that cannot be known: it may wait in a log that does not answer, or a primary that does
+    not may have it.
     """
     found, everyone_asked = _look(list(command_ids))
     if not everyone_asked:
@@ -126,13 +127,14 @@ def _look(command_ids: list[UUID]) -> tuple[dict[UUID, Outcome], bool]:
     try:
         with _breaker:
             found = {command_id: _from_status(status) for command_id, status in log.statuses(command_ids).items()}
+            log_asked = True
     except valkey.UNREACHABLE:
-        found = {}
+        found, log_asked = {}, False
     missing = [command_id for command_id in command_ids if command_id not in found]
     if not missing:
         return found, True
-    rows, everyone_asked = _from_rows(missing)
-    return found | rows, everyone_asked
+    rows, databases_asked = _from_rows(missing)
+    return found | rows, len(rows) == len(missing) or (log_asked and databases_asked)
 
 
 def _from_rows(command_ids: list[UUID]) -> tuple[dict[UUID, Outcome], bool]:

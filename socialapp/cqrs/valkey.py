@@ -1,5 +1,6 @@
 """Raw clients of the three Valkey endpoints, from Django's CACHES, so timeouts are set in one place."""
 
+from collections.abc import Sequence
 from threading import Lock
 
 from django_redis import get_redis_connection
@@ -29,12 +30,24 @@ def read_cache() -> Redis | RedisCluster:
     return get_redis_connection("read_cache")
 
 
-def command_log() -> Redis:
+def command_log() -> Redis | RedisCluster:
     return get_redis_connection("command_log")
 
 
 def state() -> Redis:
     return get_redis_connection("default")
+
+
+def primaries(client: Redis | RedisCluster) -> list[Redis]:
+    """A client of each server that holds keys of its own."""
+    if isinstance(client, RedisCluster):
+        return [client.get_redis_connection(node) for node in client.get_primaries()]
+    return [client]
+
+
+def get_many(client: Redis | RedisCluster, keys: Sequence[str]) -> list[bytes | None]:
+    """MGET; on a cluster one for each slot, as none may ask across slots."""
+    return client.mget_nonatomic(keys) if isinstance(client, RedisCluster) else client.mget(keys)
 
 
 def greet(client: Redis | RedisCluster, *, within: float) -> None:

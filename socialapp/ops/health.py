@@ -89,11 +89,11 @@ def _ping(client) -> dict:
 def _log() -> dict:
     """202 means on disk: a log that may lose or evict what it has answered is as bad as none."""
     try:
-        found = valkey.command_log().config_get(*DURABLE)
+        found = [server.config_get(*DURABLE) for server in valkey.primaries(valkey.command_log())]
     except ResponseError:
         # A managed service that does not let us look; then its operator has to.
         return _ping(valkey.command_log())
-    wrong = [name for name, value in DURABLE.items() if found.get(name) != value]
+    wrong = [name for name, value in DURABLE.items() if any(one.get(name) != value for one in found)]
     return {"status": "down", "error": f"set {', '.join(wrong)}"} if wrong else {}
 
 

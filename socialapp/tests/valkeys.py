@@ -28,6 +28,15 @@ class ValkeyCluster:
     def client(self, node: int) -> Redis:
         return Redis(port=self.ports[node], socket_timeout=2)
 
+    def move(self, slot: int, port: int) -> None:
+        """A slot goes to the node at `port`, its keys are lost; clients believe in the former place."""
+        target = self.client(self.ports.index(port)).execute_command("CLUSTER MYID")
+        for node in range(PRIMARIES):
+            client = self.client(node)
+            for key in client.execute_command("CLUSTER GETKEYSINSLOT", slot, 100):
+                client.delete(key)
+            client.execute_command("CLUSTER SETSLOT", slot, "NODE", target)
+
 
 @contextmanager
 def valkey_cluster(binary: Path, folder: Path) -> Iterator[ValkeyCluster]:

@@ -60,6 +60,12 @@ def test_what_is_accepted_while_the_log_is_frozen_is_applied_when_it_is_back(own
     assert settled(accepted.token, 0.01)[1]
 
 
+def test_a_command_that_waits_in_a_log_that_does_not_answer_is_not_said_to_be_unknown(own_log, author):
+    accepted = submit(CreatePost("in the log"), actor_id=author)
+    with own_log.frozen(), pytest.raises(Unavailable):
+        outcomes.lookup([accepted.command_id])
+
+
 def test_a_killed_log_costs_no_write(own_log, author, drain_all):
     before = submit(CreatePost("in the log"), actor_id=author)
     own_log.kill()

@@ -65,7 +65,7 @@ def test_slots_that_move_are_followed(nodes):
     assert wire.get([(key, "")])[0].endswith(b"body")
     owner = valkey.read_cache().get_node_from_key(key)
     other = next(node for node in valkey.read_cache().get_primaries() if node.name != owner.name)
-    move(nodes, valkey.read_cache().keyslot(key), other.port)
+    nodes.move(valkey.read_cache().keyslot(key), other.port)
     try:
         assert wire.get([(key, "")]) == [None]
         lease = cache.lookup(key)
@@ -73,16 +73,7 @@ def test_slots_that_move_are_followed(nodes):
         assert cache.fill(lease, b"moved", position=1, ttl=10)
         assert wire.get([(key, "")])[0].endswith(b"moved")
     finally:
-        move(nodes, valkey.read_cache().keyslot(key), owner.port)
-
-
-def move(nodes: ValkeyCluster, slot: int, port: int) -> None:
-    target = nodes.client(nodes.ports.index(port)).execute_command("CLUSTER MYID")
-    for node in range(PRIMARIES):
-        client = nodes.client(node)
-        for key in client.execute_command("CLUSTER GETKEYSINSLOT", slot, 100):
-            client.delete(key)
-        client.execute_command("CLUSTER SETSLOT", slot, "NODE", target)
+        nodes.move(valkey.read_cache().keyslot(key), owner.port)
 
 
 def test_an_audit_samples_every_node(nodes, author, drain_all):
