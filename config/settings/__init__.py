@@ -50,6 +50,7 @@ from config.settings.kernel import (
     IDEMPOTENCY_TTL,
     LOG_MOST_RETAINED,
     LOG_MOST_WAITING,
+    LOG_REPLICAS,
     LOG_RETENTION,
     MOST_READS,
     MOST_WAITERS,

@@ -27,6 +27,10 @@ IDEMPOTENCY_TTL = env.int("IDEMPOTENCY_TTL", default=24 * 3600)
 # together then hold some 220 MB of the log's memory, about 700 bytes each with its status.
 LOG_MOST_WAITING = env.int("LOG_MOST_WAITING", default=20_000)
 
+# A 202 waits until so many replicas of the log have the command on disk (WAITAOF), else it goes to the inbox; 0 where
+# the log's own disk is what survives, or the service replicates by itself (MemoryDB).
+LOG_REPLICAS = env.int("LOG_REPLICAS", default=0)
+
 # Applied commands stay in the log this long, at most so many per partition, for `manage.py reapply_log`.
 LOG_RETENTION = env.int("LOG_RETENTION", default=3600)
 LOG_MOST_RETAINED = env.int("LOG_MOST_RETAINED", default=20_000)

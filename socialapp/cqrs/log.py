@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 from django.conf import settings
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from socialapp.cqrs import claims, inbox, keys, valkey
 from socialapp.cqrs.commands import Envelope
@@ -36,6 +36,9 @@ local function waiting(stream)
 end
 """
 
+# Milliseconds for the replicas' disks; below the timeout of LOG_URL's connections.
+REPLICATION_TIMEOUT = 1_000
+
 # One script, so that a command is in the log if and only if it has a status and somebody will be woken. The
 # stamp depends on this server's clock and on what the client has seen, never on the clocks of web servers.
 APPEND = (
@@ -57,6 +60,10 @@ RAISE_CLOCK = """
 if tonumber(ARGV[1]) > tonumber(redis.call('GET', KEYS[1]) or '0') then redis.call('SET', KEYS[1], ARGV[1]) end
 """
 BACKLOG = f"{WAITING} return waiting(KEYS[1])"
+
+
+class NotReplicated(RedisError):
+    """The log has the command, but would lose it in a failover."""
 
 
 class Full(Exception):
@@ -85,20 +92,29 @@ def append(envelope: Envelope, *, after_stamp: int) -> Appended:
     partition = partition_of(envelope.id)
     touched = [keys.stream(partition), keys.status(envelope.id), keys.wake(partition), keys.clock(partition)]
     status = orjson.dumps({"status": "accepted", **described(envelope)})
-    answer = valkey.command_log().eval(
-        APPEND,
-        len(touched),
-        *touched,
-        envelope.encode(),
-        after_stamp,
-        status,
-        ACCEPTED_TTL,
-        settings.LOG_MOST_WAITING,
-    )
+    arguments = envelope.encode(), after_stamp, status, ACCEPTED_TTL, settings.LOG_MOST_WAITING
+    run = _replicated if settings.LOG_REPLICAS else valkey.command_log().eval
+    answer = run(APPEND, len(touched), *touched, *arguments)
     if answer is None:
         raise Full(f"partition {partition}")
     stamp, woke = answer
     return Appended(int(stamp), bool(woke))
+
+
+def _replicated(script: str, count: int, *arguments: object) -> list | None:
+    """Like eval(), until LOG_REPLICAS replicas have it on disk. Raises NotReplicated, though the log itself has it."""
+    client = valkey.command_log()
+    pipeline = valkey.server_of(client, arguments[0]).pipeline(transaction=False)
+    pipeline.execute_command("EVAL", script, count, *arguments)
+    pipeline.execute_command("WAITAOF", 1, settings.LOG_REPLICAS, REPLICATION_TIMEOUT)
+    try:
+        answer, (_, replicas) = pipeline.execute()
+    except valkey.UNREACHABLE:
+        valkey.relearn(client)
+        raise
+    if replicas < settings.LOG_REPLICAS:
+        raise NotReplicated(f"{replicas} of {settings.LOG_REPLICAS} replicas have a command on disk")
+    return answer
 
 
 def described(envelope: Envelope) -> dict:

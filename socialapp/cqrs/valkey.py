@@ -1,6 +1,7 @@
 """Raw clients of the three Valkey endpoints, from Django's CACHES, so timeouts are set in one place."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from threading import Lock
 
 from django_redis import get_redis_connection
@@ -43,6 +44,20 @@ def primaries(client: Redis | RedisCluster) -> list[Redis]:
     if isinstance(client, RedisCluster):
         return [client.get_redis_connection(node) for node in client.get_primaries()]
     return [client]
+
+
+def server_of(client: Redis | RedisCluster, key: str) -> Redis:
+    """A client of the one server that holds a key, for commands that belong on one connection."""
+    if isinstance(client, RedisCluster):
+        return client.get_redis_connection(client.get_node_from_key(key))
+    return client
+
+
+def relearn(client: Redis | RedisCluster) -> None:
+    """After a server was asked directly and failed: its keys may be elsewhere by now."""
+    if isinstance(client, RedisCluster):
+        with suppress(*UNREACHABLE):
+            client.nodes_manager.initialize()
 
 
 def get_many(client: Redis | RedisCluster, keys: Sequence[str]) -> list[bytes | None]:
