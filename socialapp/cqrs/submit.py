@@ -74,6 +74,8 @@ def submit(
                 return _accepted(envelope, token, token.stamp, replayed=True)
             appended = log.append(envelope, after_stamp=token.stamp)
     except log.Full as error:
+        # It answered: nobody need go to the inbox, which takes any number.
+        breaker.close()
         raise Overloaded("More writes wait than can be applied soon.", retry_after=RETRY_WHEN_FULL) from error
     except valkey.UNREACHABLE as error:
         # One line per failure, not per command that goes straight to the inbox after it.

@@ -7,6 +7,7 @@ import pytest
 from posts.commands import CreatePost, LikePost, UnlikePost
 from posts.models import Like, Post
 from socialapp.cqrs import log, outcomes
+from socialapp.cqrs.breaker import Breaker
 from socialapp.cqrs.ids import new_id, partition_of
 from socialapp.cqrs.models import CommandResult
 from socialapp.cqrs.problems import IdempotencyKeyReused, Overloaded
@@ -96,6 +97,16 @@ def test_a_full_partition_is_refused_until_it_is_drained(author, drain_all, sett
     assert outcomes.lookup([accepted[0].command_id]), "and reads go on"
     drain_all()
     assert submit(LikePost(), actor_id=author, resource_id=post), "what was applied does not count"
+
+
+def test_a_full_log_that_is_back_sends_nobody_to_the_inbox(author, settings, monkeypatch):
+    settings.LOG_MOST_WAITING = 0
+    back = Breaker(open_for=(0, 0), probe=60)
+    back.trip()
+    monkeypatch.setattr("socialapp.cqrs.submit.breaker", back)
+    for _ in range(2):
+        with pytest.raises(Overloaded):
+            submit(LikePost(), actor_id=author, resource_id=new_id(5))
 
 
 def test_a_request_that_was_refused_is_taken_under_its_ids_later(author, drain_all, settings):
