@@ -6,17 +6,15 @@ conflicts has been applied before. Whatever a crash cuts off is repaired by the 
 
 import logging
 import time
-import traceback
 from dataclasses import dataclass
 
-import orjson
 from django.db import connections, transaction
 
-from socialapp.cqrs import effects, log, settle
+from socialapp.cqrs import dead_letters, effects, log, settle
 from socialapp.cqrs.commands import Envelope, UnknownCommand
 from socialapp.cqrs.failures import is_infrastructure
 from socialapp.cqrs.log import Entry
-from socialapp.cqrs.models import CommandResult, DeadLetter
+from socialapp.cqrs.models import CommandResult
 
 logger = logging.getLogger(__name__)
 
@@ -118,17 +116,7 @@ def bury(partition: int, read: Read, error: Exception) -> None:
         _lock(partition)
         effects.claim_results([read.envelope])
         CommandResult.objects.filter(pk=read.envelope.id).update(outcome=CommandResult.Outcome.FAILED)
-        DeadLetter.objects.update_or_create(
-            command_id=read.envelope.id,
-            defaults={
-                "type": read.envelope.type.name,
-                "partition": partition,
-                "envelope": orjson.loads(read.entry.body) | {"stamp": read.entry.stamp},
-                "error": f"{type(error).__name__}: {error}"[:500],
-                "traceback": "".join(traceback.format_exception(error)),
-                "attempts": ATTEMPTS,
-            },
-        )
+        dead_letters.bury(read.envelope, error, attempts=ATTEMPTS)
     settle.announce_again([read.envelope])
     log.acknowledge(partition, [read.entry])
 

@@ -62,7 +62,7 @@ class Envelope:
         return touched | {getattr(self.command, aggregate)} if aggregate else touched
 
     def encode(self) -> bytes:
-        """JSON for the log; the stamp is not in it, because the log assigns it."""
+        """JSON for the log, which assigns the stamp, unless the command has had one before (a requeued dead letter)."""
         document = {
             "id": self.id,
             "type": self.type.name,
@@ -73,11 +73,14 @@ class Envelope:
             "fingerprint": self.fingerprint,
             "payload": asdict(self.command),
         }
-        return orjson.dumps(document)
+        return orjson.dumps(document | {"stamp": self.stamp} if self.stamp else document)
 
     @classmethod
-    def decode(cls, body: bytes, stamp: int) -> "Envelope":
-        """Raises UnknownCommand when this process does not know the type and version (a rolling deploy)."""
+    def decode(cls, body: bytes, stamp: int = 0) -> "Envelope":
+        """stamp: the log's, for a body that has none.
+
+        Raises UnknownCommand when this process does not know the type and version (a rolling deploy).
+        """
         document = orjson.loads(body)
         known = find(document["type"], document["version"])
         payload = {name: tuple(v) if isinstance(v, list) else v for name, v in document["payload"].items()}
@@ -86,7 +89,7 @@ class Envelope:
             command=known.cls(**payload),
             actor_id=UUID(document["actor"]) if document["actor"] else None,
             resource_id=UUID(document["resource"]),
-            stamp=stamp,
+            stamp=document.get("stamp") or stamp,
             idempotency_key=document["key"],
             fingerprint=document["fingerprint"],
         )

@@ -216,3 +216,8 @@ def statuses(command_ids: list[UUID]) -> dict[UUID, dict]:
     """The statuses that the log still remembers."""
     bodies = valkey.get_many(valkey.command_log(), [keys.status(command_id) for command_id in command_ids])
     return {command_id: orjson.loads(body) for command_id, body in zip(command_ids, bodies, strict=True) if body}
+
+
+def forget(command_id: UUID) -> None:
+    """Drop a status, so that appending the command again makes it `accepted` again."""
+    valkey.command_log().delete(keys.status(command_id))

@@ -120,23 +120,74 @@ class ParkedEvent(models.Model):
         return f"{self.consumer} {self.event_position}"
 
 
+class ErrorKind(Func):
+    """An error's first line, with # for ids and numbers: what the errors of one cause have in common."""
+
+    template = (
+        r"regexp_replace(split_part(%(expressions)s, chr(10), 1),"
+        r" '\m([0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[0-9]+)\M', '#', 'g')"
+    )
+    arity = 1
+
+
 class DeadLetter(models.Model):
-    """A command whose handler kept failing. Nothing of it was applied; the log has let go of it."""
+    """A command whose handler kept failing. Nothing of it was applied; an operator decides, see dead_letters.py.
+
+    envelope: as accepted, with the payload as last edited. kind: what letters are grouped by.
+    """
+
+    class State(models.TextChoices):
+        BURIED = "buried"
+        # Decided; on its way to the log, which does not know it yet.
+        REQUEUING = "requeuing"
+        REQUEUED = "requeued"
+        DISCARDED = "discarded"
 
     command_id = models.UUIDField(primary_key=True)
     type = models.CharField(max_length=100)
     partition = models.PositiveSmallIntegerField()
     envelope = models.JSONField()
     error = models.CharField(max_length=500)
+    kind = models.GeneratedField(
+        expression=ErrorKind("error"), output_field=models.CharField(max_length=500), db_persist=True
+    )
     traceback = models.TextField()
     attempts = models.PositiveSmallIntegerField()
     buried_at = models.DateTimeField(db_default=Now())
+    state = models.CharField(max_length=10, choices=State, db_default=State.BURIED)
 
     class Meta:
-        indexes = [models.Index(fields=["-buried_at"], name="dead_letter_newest")]
+        indexes = [
+            models.Index(fields=["-buried_at"], name="dead_letter_newest"),
+            models.Index(fields=["state", "kind"], name="dead_letter_by_kind"),
+        ]
 
     def __str__(self):
         return f"{self.type} {self.command_id}"
+
+
+class DeadLetterStep(models.Model):
+    """The audit trail of a dead letter: each burial, and what operators did: who, when, what was changed, why.
+
+    reason: the operator's words, or the error of a burial. changes: {field: [before, after]} of the payload.
+    """
+
+    class Action(models.TextChoices):
+        BURIED = "buried"
+        REQUEUED = "requeued"
+        EDITED = "edited and requeued"
+        DISCARDED = "discarded"
+
+    letter = models.ForeignKey(DeadLetter, on_delete=models.PROTECT, related_name="steps")
+    action = models.CharField(max_length=20, choices=Action)
+    by = models.CharField(max_length=150)
+    actor_id = models.UUIDField(null=True)
+    reason = models.TextField()
+    changes = models.JSONField(null=True)
+    at = models.DateTimeField(db_default=Now())
+
+    def __str__(self):
+        return f"{self.letter_id} {self.action} by {self.by}"
 
 
 class Heartbeat(models.Model):

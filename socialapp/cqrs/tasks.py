@@ -6,7 +6,18 @@ from datetime import timedelta
 from celery import shared_task
 from django.db.models.functions import Now
 
-from socialapp.cqrs import apply, consumers, heartbeat, keys, log, promotions, retention, valkey, waking
+from socialapp.cqrs import (
+    apply,
+    consumers,
+    dead_letters,
+    heartbeat,
+    keys,
+    log,
+    promotions,
+    retention,
+    valkey,
+    waking,
+)
 from socialapp.cqrs.models import CommandResult
 
 logger = logging.getLogger(__name__)
@@ -65,3 +76,9 @@ def forget_idempotency_keys() -> None:
 def trim_log() -> None:
     """Every ten seconds: let go of what was applied long ago."""
     retention.trim()
+
+
+@shared_task(ignore_result=True)
+def append_requeued() -> None:
+    """Each few seconds: dead letters that an operator has requeued, and that the log does not know yet."""
+    dead_letters.append_left_behind()

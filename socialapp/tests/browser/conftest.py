@@ -57,12 +57,15 @@ def plain(stack_url) -> PlainVisitor:
 
 @pytest.fixture(scope="session")
 def manage(stack):
-    """manage(*arguments, **variables) runs manage.py against the stack."""
+    """manage(*arguments, **variables) runs manage.py against the stack; returns what it said."""
 
-    def run(*arguments: str, **variables: str) -> None:
+    def run(*arguments: str, may_fail: bool = False, **variables: str) -> str:
         environment = {**os.environ, **stack.environment("worker"), **variables}
         command = [sys.executable, "manage.py", *arguments]
-        subprocess.run(command, cwd=CHECKOUT, env=environment, check=True, capture_output=True, timeout=60)
+        done = subprocess.run(
+            command, cwd=CHECKOUT, env=environment, check=not may_fail, capture_output=True, text=True, timeout=60
+        )
+        return done.stdout
 
     return run
 

@@ -125,29 +125,6 @@ def test_staff_may_look_and_moderate_but_not_make_staff(visitor, operator, user,
     assert not visitor.find_all("[name=_save]") and not visitor.find_all("[name=is_staff]")
 
 
-@pytest.fixture
-def dead_letter(manage):
-    """The id of a command that was set aside; the row goes again, as others count such rows."""
-    command_id = "0192f0a0-0000-7000-8000-0000000dead0"
-    letter = {
-        "command_id": command_id, "type": "CreatePost", "partition": 0, "envelope": {"payload": {"text": "boom"}},
-        "error": "ZeroDivisionError", "traceback": "Traceback:\n  1 / 0\nZeroDivisionError", "attempts": 3,
-    }  # fmt: skip
-    letters = "from socialapp.cqrs.models import DeadLetter; DeadLetter.objects"
-    manage("shell", "-c", f"{letters}.create(**{letter!r})")
-    yield command_id
-    manage("shell", "-c", f"{letters}.filter(pk={command_id!r}).delete()")
-
-
-def test_a_dead_letter_is_legible(visitor, operator, dead_letter):
-    enter(visitor, operator)
-    visitor.open(f"/admin/cqrs/deadletter/?q={dead_letter}")
-    visitor.go(visitor.link(dead_letter))
-    traceback, envelope = (element.text for element in visitor.find_all(".readonly pre"))
-    assert traceback.splitlines() == ["Traceback:", "  1 / 0", "ZeroDivisionError"]
-    assert '"text": "boom"' in envelope
-
-
 def test_who_is_not_staff_does_not_get_in(visitor, user):
     visitor.log_in(user.username, "/admin/login/?next=/admin/", PASSWORD)
     assert visitor.path == "/admin/login/" and "staff account" in visitor.text
