@@ -8,6 +8,7 @@ from django.core.management import call_command
 from redis import Redis
 
 from socialapp.cqrs import cache, valkey
+from socialapp.tests.conftest import author, clean_stores, drain_all  # noqa: F401 fixtures
 
 
 @pytest.fixture
