@@ -4,10 +4,9 @@ Domains declare them in `consumers.py`. One whose effect is in Postgres moves it
 one with effects elsewhere is idempotent and runs under a lease, outside any transaction.
 """
 
-import logging
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
@@ -16,105 +15,155 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from socialapp.cqrs import events
+from socialapp.cqrs import events, parking
 from socialapp.cqrs.events import Recorded
 from socialapp.cqrs.failures import is_infrastructure
-from socialapp.cqrs.models import ConsumerOffset, ParkedEvent
-
-logger = logging.getLogger(__name__)
+from socialapp.cqrs.models import ConsumerOffset
 
 BATCH = 500
 LONGEST_RUN = 1.0
 LEASE = timedelta(seconds=30)
-ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """consume(events) takes a batch in order. outside: whether its effects are outside of Postgres."""
+    """consume(events) takes a batch in order. outside: whether its effects are outside of Postgres.
+
+    lanes: how many of it may run at once; the events of one aggregate are in one lane, and in order there.
+    """
 
     name: str
     consume: Callable[[list[Recorded]], None]
     outside: bool
+    lanes: int = 1
 
 
 _consumers: dict[str, Consumer] = {}
 
-# Only events of transactions that no running one precedes: else a slow transaction's events, written with
-# lower numbers but committed later, would be skipped.
-UNREAD = "xid < pg_snapshot_xmin(pg_current_snapshot()) AND (xid, position) > (%s::text::xid8, %s)"
+# Only events of transactions that no running one precedes (events.horizon): else a slow transaction's events,
+# written with lower numbers but committed later, would be skipped.
+UNREAD = "xid < %s::text::xid8 AND (xid, position) > (%s::text::xid8, %s)"
 
 
-def consumer(name: str, *, outside: bool = False):
-    """Declare consume(events: list[Recorded]) under a name, by which its offset is remembered."""
+def consumer(name: str, *, outside: bool = False, lanes: int = 1):
+    """Declare consume(events: list[Recorded]) under a name, by which its offsets are remembered."""
 
     def declare(consume: Callable) -> Callable:
         if name in _consumers:
             raise RuntimeError(f"consumer {name} is declared twice")
-        _consumers[name] = Consumer(name, consume, outside)
+        _consumers[name] = Consumer(name, consume, outside, lanes)
         return consume
 
     return declare
 
 
-def names() -> list[str]:
-    return list(_consumers)
+def declared() -> dict[str, Consumer]:
+    return dict(_consumers)
 
 
-def run(name: str) -> bool:
-    """Consume what is unread; True when there is more and the caller should come back."""
+def all_lanes() -> list[tuple[str, int]]:
+    """(name, lane) of everything that can be woken."""
+    return [(name, lane) for name, running in _consumers.items() for lane in range(running.lanes)]
+
+
+def run(name: str, lane: int = 0) -> bool:
+    """Consume what is unread in a lane; True when there is more and the caller should come back.
+
+    Offsets may be divided among more or fewer lanes than are declared here, see lanes.py: whoever is woken for a
+    lane also runs those that nobody is woken for.
+    """
     running = _consumers[name]
-    ConsumerOffset.objects.get_or_create(consumer=name)
-    step = _step_outside if running.outside else _step
+    create_offsets(running)
+    divided = ConsumerOffset.objects.using("default").filter(consumer=name).order_by("lane")
+    mine = [offset.pk for offset in divided if offset.lane % running.lanes == lane]
     deadline = time.monotonic() + LONGEST_RUN
-    while step(running) == BATCH:
+    return any([_run_lane(running, pk, deadline) for pk in mine])
+
+
+def create_offsets(running: Consumer) -> None:
+    """All lanes of a consumer that has none yet; a new consumer reads from the beginning."""
+    if ConsumerOffset.objects.using("default").filter(consumer=running.name).exists():
+        return
+    lanes = range(running.lanes)
+    rows = [ConsumerOffset(consumer=running.name, lane=lane, lanes=running.lanes) for lane in lanes]
+    ConsumerOffset.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def _run_lane(running: Consumer, pk: int, deadline: float) -> bool:
+    step = _step_outside if running.outside else _step
+    while step(running, pk) == BATCH:
         if time.monotonic() > deadline:
             return True
     return False
 
 
-def _step(running: Consumer) -> int:
+def _step(running: Consumer, pk: int) -> int:
     """One batch whose effect and offset commit together; returns its size."""
     with transaction.atomic(durable=True):
-        held = ConsumerOffset.objects.select_for_update(skip_locked=True).filter(pk=running.name).first()
+        held = ConsumerOffset.objects.select_for_update(skip_locked=True).filter(pk=pk).first()
         if held is None:
             return 0
-        batch = _unread(held)
-        _digest(running, batch, guard=transaction.atomic)
-        if batch:
-            _offset(running).update(**_cursor(batch))
+        parking.retry(running, held, guard=transaction.atomic)
+        batch, cursor = unread(held)
+        digest(running, batch, guard=transaction.atomic)
+        _move(_offset(pk), cursor)
     return len(batch)
 
 
-def _step_outside(running: Consumer) -> int:
+def _step_outside(running: Consumer, pk: int) -> int:
     """One batch under the lease; a crash before the offset moves repeats it."""
+    with leased(pk) as mine:
+        held = mine.first()
+        if held is None:
+            return 0
+        parking.retry(running, held, guard=nullcontext)
+        batch, cursor = unread(held)
+        digest(running, batch, guard=nullcontext)
+        _move(mine, cursor)
+    return len(batch)
+
+
+@contextmanager
+def leased(pk: int) -> Iterator[QuerySet]:
+    """The offset as long as it is ours: no row when somebody else has the lease, or has taken it meanwhile."""
     owner = uuid4()
     free = Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
-    if not _offset(running).filter(free).update(lease_owner=owner, lease_until=Now() + LEASE):
-        return 0
+    _offset(pk).filter(free).update(lease_owner=owner, lease_until=Now() + LEASE)
+    mine = _offset(pk).filter(lease_owner=owner)
     try:
-        batch = _unread(ConsumerOffset.objects.get(pk=running.name))
-        _digest(running, batch, guard=nullcontext)
-        if batch:
-            _offset(running).filter(lease_owner=owner).update(**_cursor(batch))
+        yield mine
     finally:
-        _offset(running).filter(lease_owner=owner).update(lease_owner=None, lease_until=None)
-    return len(batch)
+        mine.update(lease_owner=None, lease_until=None)
 
 
-def _offset(running: Consumer) -> QuerySet:
-    return ConsumerOffset.objects.filter(pk=running.name)
+def _offset(pk: int) -> QuerySet:
+    return ConsumerOffset.objects.using("default").filter(pk=pk)
 
 
-def _unread(held: ConsumerOffset) -> list[Recorded]:
-    return events.read(UNREAD, [str(held.xid), held.position], limit=BATCH)
+def unread(held: ConsumerOffset, *, limit: int = BATCH) -> tuple[list[Recorded], tuple[int, int]]:
+    """The next batch of a lane, and where its cursor (xid, position) is after that."""
+    below = str(events.horizon())
+    where, parameters = UNREAD, [below, str(held.xid), held.position]
+    if held.lanes == 1:
+        batch = events.read(where, parameters, limit=limit)
+        return batch, end_of(batch, held)
+    mine = [held.lanes, held.lane]
+    batch, complete = events.read_page(f"{where} AND {events.IN_LANE}", [*parameters, *mine], limit=limit)
+    # Past the other lanes' events too, or each look would read them again.
+    last = events.last_cursor(where, parameters) if complete else None
+    return batch, last or end_of(batch, held)
 
 
-def _cursor(batch: list[Recorded]) -> dict:
-    return {"xid": batch[-1].xid, "position": batch[-1].position, "updated_at": Now()}
+def end_of(batch: list[Recorded], held: ConsumerOffset) -> tuple[int, int]:
+    return (batch[-1].xid, batch[-1].position) if batch else (held.xid, held.position)
 
 
-def _digest(running: Consumer, batch: list[Recorded], *, guard: Callable) -> None:
+def _move(offset: QuerySet, cursor: tuple[int, int]) -> None:
+    xid, position = cursor
+    offset.exclude(xid=xid, position=position).update(xid=xid, position=position, updated_at=Now())
+
+
+def digest(running: Consumer, batch: list[Recorded], *, guard: Callable) -> None:
     """Consume a batch; when that fails, event by event, so that only the indigestible one is parked."""
     if not batch:
         return
@@ -125,20 +174,4 @@ def _digest(running: Consumer, batch: list[Recorded], *, guard: Callable) -> Non
         if is_infrastructure(error):
             raise
         for recorded in batch:
-            _consume_or_park(running, recorded, guard)
-
-
-def _consume_or_park(running: Consumer, recorded: Recorded, guard: Callable) -> None:
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            with guard():
-                running.consume([recorded])
-            return
-        except Exception as error:
-            if is_infrastructure(error):
-                raise
-            if attempt == ATTEMPTS:
-                logger.exception("%s parks event %d", running.name, recorded.position)
-                ParkedEvent.objects.get_or_create(
-                    consumer=running.name, event_position=recorded.position, defaults={"error": repr(error)}
-                )
+            parking.consume_or_park(running, recorded, guard)

@@ -103,24 +103,65 @@ def record(events: list[Recorded]) -> None:
 
 COLUMNS = "xid::text::bigint, position, type, version, aggregate_id, aggregate_version, payload::text, time, command_id"
 
+# Of so many lanes, the one: by the last byte of an aggregate's id, which is random (its lower half by partition).
+IN_LANE = "get_byte(uuid_send(aggregate_id), 15) %% %s = %s"
+
 
 def read(where: str, parameters: list, *, limit: int = 500) -> list[Recorded]:
     """Events from the primary that match `where`, in the order of (xid, position), at most `limit`.
 
     Ends before the first event that this process does not know yet: a newer process will read on from there.
     """
-    with connections["default"].cursor() as cursor:
-        cursor.execute(
-            f"SELECT {COLUMNS} FROM cqrs_event WHERE {where} ORDER BY xid, position LIMIT %s", [*parameters, limit]
-        )
-        rows = cursor.fetchall()
+    return known(_rows(where, parameters, limit))
+
+
+def read_page(where: str, parameters: list, *, limit: int) -> tuple[list[Recorded], bool]:
+    """The same, and whether these are all events that match."""
+    rows = _rows(where, parameters, limit)
+    found = known(rows)
+    return found, len(found) == len(rows) < limit
+
+
+def known(rows: list[tuple]) -> list[Recorded]:
     found = []
     for row in rows:
-        if (row[2], row[3]) not in _types:
+        if not is_known(row[2], row[3]):
             logger.warning("event %d, %s version %d, waits for a newer process", row[1], row[2], row[3])
             break
         found.append(_restore(*row))
     return found
+
+
+def is_known(name: str, version: int) -> bool:
+    return (name, version) in _types
+
+
+def last_cursor(where: str, parameters: list) -> tuple[int, int] | None:
+    """(xid, position) of the last event that matches."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT xid::text::bigint, position FROM cqrs_event WHERE {where}
+            ORDER BY xid DESC, position DESC LIMIT 1
+            """,
+            parameters,
+        )
+        return cursor.fetchone()
+
+
+def horizon() -> int:
+    """The oldest running transaction: of those before it, all events can be seen, and no more will come."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+        return cursor.fetchone()[0]
+
+
+def _rows(where: str, parameters: list, limit: int) -> list[tuple]:
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            f"SELECT {COLUMNS} FROM cqrs_event WHERE {where} ORDER BY xid, position LIMIT %s", [*parameters, limit]
+        )
+        return cursor.fetchall()
 
 
 def _restore(xid, position, name, version, aggregate_id, aggregate_version, payload, time, command_id) -> Recorded:

@@ -74,8 +74,8 @@ def idempotency(actor: object, key_digest: str) -> str:
     return f"{PREFIX}:log:idempotency:{{{actor}:{key_digest}}}"
 
 
-def consumer_wake(consumer: str) -> str:
-    return f"{PREFIX}:consumers:wake:{consumer}"
+def consumer_wake(consumer: str, lane: int) -> str:
+    return f"{PREFIX}:consumers:wake:{consumer}:{lane}"
 
 
 def alive(kind: str) -> str:

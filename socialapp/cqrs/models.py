@@ -92,26 +92,38 @@ class Event(models.Model):
 
 
 class ConsumerOffset(models.Model):
-    """How far a consumer has read. The lease keeps consumers with outside effects from running twice at once."""
+    """How far a lane of a consumer has read; most have one. lanes: among how many it was divided, see lanes.py.
 
-    consumer = models.CharField(primary_key=True, max_length=100)
+    The lease keeps consumers with outside effects from running twice at once.
+    """
+
+    consumer = models.CharField(max_length=100)
+    lane = models.PositiveSmallIntegerField(db_default=0)
+    lanes = models.PositiveSmallIntegerField(db_default=1)
     xid = TransactionIdField(default=0)
     position = models.BigIntegerField(default=0)
     lease_owner = models.UUIDField(null=True)
     lease_until = models.DateTimeField(null=True)
     updated_at = models.DateTimeField(db_default=Now())
 
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["consumer", "lane"], name="one_offset_per_lane")]
+
     def __str__(self):
-        return self.consumer
+        return f"{self.consumer} {self.lane + 1}/{self.lanes}" if self.lanes > 1 else self.consumer
 
 
 class ParkedEvent(models.Model):
-    """An event that a consumer could not digest; it was put aside so that it delays no other."""
+    """An event that a consumer could not digest; it was put aside so that it delays no other.
+
+    retry_at: since when an operator wants it to be tried again.
+    """
 
     consumer = models.CharField(max_length=100)
     event_position = models.BigIntegerField()
     error = models.TextField()
     parked_at = models.DateTimeField(db_default=Now())
+    retry_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["consumer", "event_position"], name="an_event_is_parked_once")]

@@ -41,11 +41,11 @@ def wake_partitions() -> None:
 
 
 @shared_task(ignore_result=True)
-def run_consumer(name: str) -> None:
-    """Let one event consumer read on."""
-    valkey.state().delete(keys.consumer_wake(name))
-    if consumers.run(name):
-        waking.wake_consumer(name)
+def run_consumer(name: str, lane: int = 0) -> None:
+    """Let one event consumer, or one of its lanes, read on."""
+    valkey.state().delete(keys.consumer_wake(name, lane))
+    if consumers.run(name, lane):
+        waking.wake_consumer(name, lane)
 
 
 @shared_task(ignore_result=True)

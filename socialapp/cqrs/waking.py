@@ -18,29 +18,29 @@ def wake_partition(partition: int) -> None:
     _publish("apply_commands", partition)
 
 
-def wake_consumer(name: str) -> None:
-    _publish("run_consumer", name)
+def wake_consumer(name: str, lane: int) -> None:
+    _publish("run_consumer", name, lane)
 
 
 def wake_consumers() -> None:
-    """Wake every event consumer that is not about to look anyway."""
-    names = consumers.names()
+    """Wake every event consumer, with each of its lanes, that is not about to look anyway."""
+    lanes = consumers.all_lanes()
     try:
         pipeline = valkey.state().pipeline(transaction=False)
-        for name in names:
-            pipeline.set(keys.consumer_wake(name), 1, nx=True, px=CONSUMER_FLAG_TTL)
+        for name, lane in lanes:
+            pipeline.set(keys.consumer_wake(name, lane), 1, nx=True, px=CONSUMER_FLAG_TTL)
         newly_set = pipeline.execute()
     except UNREACHABLE as error:
         logger.warning("event consumers were not woken: %s", error)
         return
-    for name, fresh in zip(names, newly_set, strict=True):
+    for (name, lane), fresh in zip(lanes, newly_set, strict=True):
         if fresh:
-            wake_consumer(name)
+            wake_consumer(name, lane)
 
 
-def _publish(task: str, argument: object) -> None:
+def _publish(task: str, *arguments: object) -> None:
     name = f"socialapp.cqrs.tasks.{task}"
     try:
-        current_app.send_task(name, (argument,), retry=False, ignore_result=True)
+        current_app.send_task(name, arguments, retry=False, ignore_result=True)
     except UNREACHABLE as error:
         logger.warning("the broker did not take %s: %s", name, error)

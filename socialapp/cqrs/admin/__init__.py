@@ -7,18 +7,9 @@ import json
 
 from django.contrib import admin
 
-from socialapp.cqrs.admin import dead_letters  # noqa: F401 it registers its pages
+from socialapp.cqrs.admin import consumers, dead_letters  # noqa: F401 they register their pages
 from socialapp.cqrs.admin.base import CommandAdmin, ReadOnlyAdmin, preformatted
-from socialapp.cqrs.models import (
-    CommandResult,
-    ConsumerOffset,
-    Event,
-    Heartbeat,
-    InboxClock,
-    InboxCommand,
-    ParkedEvent,
-    Timeline,
-)
+from socialapp.cqrs.models import CommandResult, Event, Heartbeat, InboxClock, InboxCommand, Timeline
 
 __all__ = ["CommandAdmin", "ReadOnlyAdmin"]
 
@@ -63,30 +54,6 @@ class EventAdmin(ReadOnlyAdmin):
     @admin.display(description="payload")
     def shown_payload(self, event):
         return preformatted(event.payload)
-
-
-@admin.register(ConsumerOffset)
-class ConsumerOffsetAdmin(ReadOnlyAdmin):
-    list_display = ["consumer", "position", "xid", "updated_at", "lease_owner", "lease_until"]
-    search_fields = ["consumer"]
-    search_ids = ("lease_owner",)
-
-
-@admin.register(ParkedEvent)
-class ParkedEventAdmin(ReadOnlyAdmin):
-    list_display = ["event_position", "consumer", "parked_at", "first_line"]
-    list_filter = ["consumer", "parked_at"]
-    search_fields = ["=event_position", "error"]
-    search_ids = ()
-    fields = ["event_position", "consumer", "parked_at", "shown_error"]
-
-    @admin.display(description="error")
-    def first_line(self, parked):
-        return parked.error.strip().rpartition("\n")[2][:200]
-
-    @admin.display(description="error")
-    def shown_error(self, parked):
-        return preformatted(parked.error)
 
 
 @admin.register(Heartbeat)

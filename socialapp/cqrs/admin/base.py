@@ -97,7 +97,9 @@ class CommandAdmin(ReadOnlyAdmin):
     def save_model(self, request, obj, form, change):
         self.run(request, self.change_command(obj), obj)
 
-    def run(self, request, command: object, obj: Model) -> None:
+    def run(self, request, command: object, obj: Model | None = None) -> None:
         """Execute a command as the operator, who then sees its effect everywhere. Raises the Problem of a refusal."""
         token = request.consistency_token
-        request.consistency_token = execute(command, actor_id=request.user.pk, resource_id=obj.pk, token=token).token
+        resource_id = obj.pk if obj else None
+        executed = execute(command, actor_id=request.user.pk, resource_id=resource_id, token=token)
+        request.consistency_token = executed.token

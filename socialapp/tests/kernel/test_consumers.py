@@ -62,12 +62,12 @@ def test_the_offset_moves_with_the_effect(author, drain_all, watcher):
         raise KeyboardInterrupt
 
     consumers._consumers[name] = Consumer(name, consume, outside=False)
-    before = ConsumerOffset.objects.get(pk=name).position
+    before = ConsumerOffset.objects.get(consumer=name).position
     submit(CreatePost("x"), actor_id=author)
     drain_all()
     with pytest.raises(KeyboardInterrupt):
         consumers.run(name)
-    assert ConsumerOffset.objects.get(pk=name).position == before
+    assert ConsumerOffset.objects.get(consumer=name).position == before
     assert User.objects.get(pk=author).bio == ""
 
 
