@@ -101,6 +101,9 @@ def record(events: list[Recorded]) -> None:
         )
 
 
+# The table is named, as `xid` alone would be the column of the answer: a cast, by which no index is ordered.
+IN_ORDER = "cqrs_event.xid, cqrs_event.position"
+LAST_FIRST = "cqrs_event.xid DESC, cqrs_event.position DESC"
 COLUMNS = "xid::text::bigint, position, type, version, aggregate_id, aggregate_version, payload::text, time, command_id"
 
 # Of so many lanes, the one: by the last byte of an aggregate's id, which is random (its lower half by partition).
@@ -140,10 +143,7 @@ def last_cursor(where: str, parameters: list) -> tuple[int, int] | None:
     """(xid, position) of the last event that matches."""
     with connections["default"].cursor() as cursor:
         cursor.execute(
-            f"""
-            SELECT xid::text::bigint, position FROM cqrs_event WHERE {where}
-            ORDER BY xid DESC, position DESC LIMIT 1
-            """,
+            f"SELECT xid::text::bigint, position FROM cqrs_event WHERE {where} ORDER BY {LAST_FIRST} LIMIT 1",
             parameters,
         )
         return cursor.fetchone()
@@ -159,7 +159,7 @@ def horizon() -> int:
 def _rows(where: str, parameters: list, limit: int) -> list[tuple]:
     with connections["default"].cursor() as cursor:
         cursor.execute(
-            f"SELECT {COLUMNS} FROM cqrs_event WHERE {where} ORDER BY xid, position LIMIT %s", [*parameters, limit]
+            f"SELECT {COLUMNS} FROM cqrs_event WHERE {where} ORDER BY {IN_ORDER} LIMIT %s", [*parameters, limit]
         )
         return cursor.fetchall()
 

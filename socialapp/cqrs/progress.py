@@ -67,7 +67,7 @@ def _lag(offset: ConsumerOffset) -> tuple[int, float, bool]:
         cursor.execute(
             f"""
             SELECT extract(epoch FROM now() - time)::float, type, version FROM cqrs_event WHERE {where}
-            ORDER BY xid, position LIMIT 1
+            ORDER BY {events.IN_ORDER} LIMIT 1
             """,
             parameters,
         )
