@@ -24,8 +24,8 @@ from socialapp.cqrs.problems import Problem
 
 State = DeadLetter.State
 MOST_GROUPS = 50
-# Each is a transaction of its own; a request has some seconds. The command dead_letters takes any number.
-MOST_AT_ONCE = 300
+# A form may have 100 fields (settings/security.py), and each letter that it is about is one.
+MOST_AT_ONCE = 80
 
 
 class ReasonForm(forms.Form):
@@ -233,6 +233,7 @@ class DeadLetterAdmin(CommandAdmin):
             "action": f"{name}_selected",
             "form": form,
             "letters": letters,
+            "is_full": len(letters) == MOST_AT_ONCE,
         }
         return TemplateResponse(request, "admin/cqrs/deadletter/decide.html", context)
 
