@@ -47,6 +47,7 @@ from config.settings.kernel import (
     CDN_MAX_AGE,
     COMMAND_RESULT_TTL,
     CONSISTENCY_WAIT,
+    EVENT_RETENTION_MONTHS,
     IDEMPOTENCY_TTL,
     LOG_MOST_RETAINED,
     LOG_MOST_WAITING,

@@ -51,4 +51,5 @@ CELERY_BEAT_SCHEDULE = {
     "forget-idempotency-keys": {"task": "socialapp.cqrs.tasks.forget_idempotency_keys", "schedule": 3600.0},
     "audit-cache": {"task": "socialapp.ops.tasks.audit_cache", "schedule": 60.0, "options": {"expires": 60}},
     "append-requeued": {"task": "socialapp.cqrs.tasks.append_requeued", "schedule": 5.0, "options": {"expires": 10}},
+    "keep-event-partitions": {"task": "socialapp.cqrs.tasks.keep_event_partitions", "schedule": 3600.0},
 }

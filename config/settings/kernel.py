@@ -38,3 +38,6 @@ LOG_MOST_RETAINED = env.int("LOG_MOST_RETAINED", default=20_000)
 # How long a CDN in front may answer by itself, 0 to ask each time. It must pass by whoever shows a token, a cookie or
 # an identity, as the gateway does.
 CDN_MAX_AGE = env.int("CDN_MAX_AGE", default=0)
+
+# Whole months for which events are kept; 0 keeps them for good. What a consumer has not read, or has parked, stays.
+EVENT_RETENTION_MONTHS = env.int("EVENT_RETENTION_MONTHS", default=0)

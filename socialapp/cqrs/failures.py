@@ -1,6 +1,7 @@
 """Whose fault is an error? The servers' (try the same again) or the command's or event's (put it aside)."""
 
 from django.db import InterfaceError, OperationalError
+from psycopg.errors import CheckViolation
 
 from socialapp.cqrs import valkey
 
@@ -13,7 +14,7 @@ ELSEWHERE = ("08", "40", "53", "57P", "58")
 
 def is_infrastructure(error: BaseException) -> bool:
     """Whether an error says something about the servers, and nothing about what was being done."""
-    return isinstance(error, valkey.UNREACHABLE) or _is_postgres(error, INFRASTRUCTURE)
+    return isinstance(error, valkey.UNREACHABLE) or _is_postgres(error, INFRASTRUCTURE) or _lacks_a_partition(error)
 
 
 def may_succeed_elsewhere(error: BaseException) -> bool:
@@ -26,3 +27,9 @@ def _is_postgres(error: BaseException, classes: tuple[str, ...]) -> bool:
     if isinstance(error, OperationalError | InterfaceError) and not sqlstate:
         return True
     return sqlstate.startswith(classes)
+
+
+def _lacks_a_partition(error: BaseException) -> bool:
+    """A row that no partition takes (partitions.py) violates a check, but one without a name."""
+    cause = error.__cause__
+    return isinstance(cause, CheckViolation) and cause.diag.constraint_name is None

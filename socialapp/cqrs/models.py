@@ -66,7 +66,11 @@ class CommandResult(models.Model):
 
 
 class Event(models.Model):
-    """Append-only history. Consumers read it in the order of (xid, position), see consumers.py."""
+    """Append-only history, partitioned by the month of `recorded_at` (partitions.py); its `time` is the command's.
+
+    Consumers read it in the order of (xid, position), see consumers.py. (aggregate_id, aggregate_version) is unique
+    within each partition; that no version comes again in another month, the lock on the aggregate's row assures.
+    """
 
     position = models.BigAutoField(primary_key=True)
     xid = TransactionIdField(db_default=CurrentTransaction(), editable=False)
@@ -77,15 +81,14 @@ class Event(models.Model):
     aggregate_version = models.BigIntegerField()
     payload = models.JSONField()
     time = models.DateTimeField()
-    command_id = models.UUIDField(db_index=True)
+    command_id = models.UUIDField()
+    recorded_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["aggregate_id", "aggregate_version"], name="one_event_per_version_of_an_aggregate"
-            )
+        indexes = [
+            models.Index(fields=["xid", "position"], name="event_by_cursor"),
+            models.Index(fields=["command_id"], name="event_by_command"),
         ]
-        indexes = [models.Index(fields=["xid", "position"], name="event_cursor")]
 
     def __str__(self):
         return f"{self.position} {self.type}"

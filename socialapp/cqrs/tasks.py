@@ -4,6 +4,7 @@ import logging
 from datetime import timedelta
 
 from celery import shared_task
+from django.conf import settings
 from django.db.models.functions import Now
 
 from socialapp.cqrs import (
@@ -13,6 +14,7 @@ from socialapp.cqrs import (
     heartbeat,
     keys,
     log,
+    partitions,
     promotions,
     retention,
     valkey,
@@ -82,3 +84,16 @@ def trim_log() -> None:
 def append_requeued() -> None:
     """Each few seconds: dead letters that an operator has requeued, and that the log does not know yet."""
     dead_letters.append_left_behind()
+
+
+@shared_task(ignore_result=True)
+def keep_event_partitions() -> None:
+    """Each hour: the event table's partitions are made months ahead, and dropped after the retention, if one is set."""
+    for partition in partitions.missing():
+        partitions.create(partition)
+    for partition in partitions.expired(months=settings.EVENT_RETENTION_MONTHS):
+        reason = partitions.still_needed(partition)
+        if reason:
+            logger.warning("the event partition %s is kept: %s", partition, reason)
+        else:
+            partitions.drop(partition)
