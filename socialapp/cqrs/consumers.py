@@ -30,12 +30,14 @@ class Consumer:
     """consume(events) takes a batch in order. outside: whether its effects are outside of Postgres.
 
     lanes: how many of it may run at once; the events of one aggregate are in one lane, and in order there.
+    rebuild: the class of its read model, if that can be made again from events (replays.py).
     """
 
     name: str
     consume: Callable[[list[Recorded]], None]
     outside: bool
     lanes: int = 1
+    rebuild: type | None = None
 
 
 _consumers: dict[str, Consumer] = {}
@@ -45,13 +47,13 @@ _consumers: dict[str, Consumer] = {}
 UNREAD = "xid < %s::text::xid8 AND (xid, position) > (%s::text::xid8, %s)"
 
 
-def consumer(name: str, *, outside: bool = False, lanes: int = 1):
+def consumer(name: str, *, outside: bool = False, lanes: int = 1, rebuild: type | None = None):
     """Declare consume(events: list[Recorded]) under a name, by which its offsets are remembered."""
 
     def declare(consume: Callable) -> Callable:
         if name in _consumers:
             raise RuntimeError(f"consumer {name} is declared twice")
-        _consumers[name] = Consumer(name, consume, outside, lanes)
+        _consumers[name] = Consumer(name, consume, outside, lanes, rebuild)
         return consume
 
     return declare
