@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from django.db import connections, transaction
 
-from socialapp.cqrs import dead_letters, effects, log, settle
+from socialapp.cqrs import dead_letters, effects, log, settle, suspects
 from socialapp.cqrs.commands import Envelope, UnknownCommand
 from socialapp.cqrs.failures import is_infrastructure
 from socialapp.cqrs.log import Entry
 from socialapp.cqrs.models import CommandResult
+from socialapp.cqrs.suspects import KeepsKillingItsWorker, watched
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,10 @@ def apply_batch(partition: int) -> int:
             reads = _decode(log.read(partition, limit=BATCH))
             if not reads:
                 return 0
-            applied = _perform(reads)
+            with watched(partition, suspects.BATCH):
+                applied = _perform(reads)
+    except KeepsKillingItsWorker:
+        isolate(partition, reads)
     except Exception as error:
         if _is_not_the_commands(error) or not reads:
             raise
@@ -78,6 +82,21 @@ def apply_batch(partition: int) -> int:
     else:
         finish(partition, reads, applied)
     return len(reads)
+
+
+def isolate(partition: int, reads: list[Read]) -> None:
+    """Run the commands of a batch that keeps killing its worker one by one, and bury the one that does."""
+    logger.error("partition %d: its worker keeps dying; running %d commands one by one", partition, len(reads))
+    for read in reads:
+        try:
+            _apply_again(partition, [read])
+        except KeepsKillingItsWorker as error:
+            bury(partition, read, error)
+        except Exception as error:
+            if _is_not_the_commands(error):
+                raise
+            retry(partition, read, error)
+    suspects.forget(partition)
 
 
 def bisect(partition: int, reads: list[Read], error: Exception) -> None:
@@ -135,7 +154,8 @@ def finish(partition: int, reads: list[Read], applied: Applied) -> None:
 def _apply_again(partition: int, reads: list[Read]) -> None:
     with transaction.atomic(durable=True):
         _lock(partition)
-        applied = _perform(reads)
+        with watched(partition, suspects.name([read.envelope.id for read in reads])):
+            applied = _perform(reads)
     finish(partition, reads, applied)
 
 
@@ -149,7 +169,7 @@ def _perform(reads: list[Read]) -> Applied:
 
 
 def _is_not_the_commands(error: Exception) -> bool:
-    return isinstance(error, LockHeld) or is_infrastructure(error)
+    return isinstance(error, LockHeld | KeepsKillingItsWorker) or is_infrastructure(error)
 
 
 def _lock(partition: int) -> None:

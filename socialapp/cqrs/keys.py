@@ -91,3 +91,8 @@ def audit(part: str) -> str:
 def cached_timeline() -> str:
     """In the state store: the primary's timeline that the read cache was filled from."""
     return f"{PREFIX}:heartbeat:timeline:cached"
+
+
+def deaths(partition: int) -> str:
+    """How many workers died in the middle of what: a hash by the names of batch and commands."""
+    return f"{PREFIX}:log:deaths:{{p{partition:x}}}"

@@ -18,25 +18,29 @@ KILLED = -signal.SIGKILL
 def run(partition: int, *deaths: str) -> int:
     """Drain `partition` in a process of its own, which dies at each of `deaths`; returns its exit code.
 
-    A death is `before` or `after` and a function's full name, e.g. "before socialapp.cqrs.log.acknowledge".
+    A death is `before` or `after` and a function's full name, e.g. "before socialapp.cqrs.log.acknowledge", and may
+    go on with a word: then only arguments that contain it are deadly.
     """
     command = [sys.executable, "-m", __name__, str(partition), *deaths]
     return subprocess.run(command, timeout=60, check=False).returncode
 
 
-def die(*args, **kwargs):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def _patch(death: str) -> None:
-    when, _, path = death.partition(" ")
+    when, path, *word = death.split()
     module_name, _, name = path.rpartition(".")
     module = importlib.import_module(module_name)
-    setattr(module, name, die if when == "before" else _die_after(getattr(module, name)))
+    setattr(module, name, _deadly(getattr(module, name), when, "".join(word)))
 
 
-def _die_after(function: Callable) -> Callable:
-    return lambda *args, **kwargs: die(function(*args, **kwargs))
+def _deadly(function: Callable, when: str, word: str) -> Callable:
+    def call(*args, **kwargs):
+        if word not in repr(args):
+            return function(*args, **kwargs)
+        if when == "after":
+            function(*args, **kwargs)
+        return os.kill(os.getpid(), signal.SIGKILL)
+
+    return call
 
 
 def _main(partition: str, *deaths: str) -> None:
