@@ -4,7 +4,7 @@ from uuid import UUID
 
 from posts.commands import CreateComment, DeleteComment
 from posts.events import CommentCreated, CommentDeleted
-from posts.handlers.rows import living, lock_posts, write_counts
+from posts.handlers.rows import by_users, living, lock_posts, write_counts
 from posts.models import Comment, Post
 from socialapp.cqrs.commands import Envelope, handles
 from socialapp.cqrs.effects import Effects
@@ -15,7 +15,7 @@ from socialapp.cqrs.problems import Forbidden, Gone, NotFound
 def create_comment(envelopes: list[Envelope], effects: Effects) -> None:
     posts = lock_posts(UUID(envelope.command.post_id) for envelope in envelopes)
     rows, touched = [], {}
-    for envelope in envelopes:
+    for envelope in by_users(envelopes, effects):
         post = living(posts, UUID(envelope.command.post_id), envelope, effects)
         if post is None:
             continue

@@ -7,7 +7,7 @@ from django.db import connections
 
 from posts.commands import LikePost, UnlikePost
 from posts.events import PostLiked, PostUnliked
-from posts.handlers.rows import living, lock_posts, write_counts
+from posts.handlers.rows import by_users, living, lock_posts, write_counts
 from socialapp.cqrs.commands import Envelope, handles
 from socialapp.cqrs.effects import Effects
 
@@ -25,7 +25,7 @@ def unlike_post(envelopes: list[Envelope], effects: Effects) -> None:
 def _set_likes(envelopes: list[Envelope], effects: Effects, *, active: bool) -> None:
     posts = lock_posts(envelope.resource_id for envelope in envelopes)
     latest: dict[tuple[UUID, UUID], Envelope] = {}
-    for envelope in envelopes:
+    for envelope in by_users(envelopes, effects):
         if living(posts, envelope.resource_id, envelope, effects):
             latest[envelope.resource_id, envelope.actor_id] = envelope
     changed = _upsert(list(latest.values()), active)

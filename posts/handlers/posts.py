@@ -26,7 +26,7 @@ def create_post(envelopes: list[Envelope], effects: Effects) -> None:
     for envelope in envelopes:
         command = envelope.command
         if envelope.actor_id not in names:
-            effects.reject(envelope, Forbidden("Your account is not there any more."))
+            effects.lacks(envelope, envelope.actor_id, Forbidden("Your account is not there any more."))
         elif command.media_ids:
             effects.reject(envelope, Invalid("There is no such upload of yours.", code="media_not_found"))
         else:

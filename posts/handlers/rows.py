@@ -9,7 +9,7 @@ from posts.models import Post
 from socialapp.accounts.models import User
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.effects import Effects
-from socialapp.cqrs.problems import Gone, NotFound
+from socialapp.cqrs.problems import Forbidden, Gone, NotFound
 
 
 def lock_posts(post_ids: Iterable[UUID]) -> dict[UUID, Post]:
@@ -19,15 +19,33 @@ def lock_posts(post_ids: Iterable[UUID]) -> dict[UUID, Post]:
 
 
 def living(posts: dict[UUID, Post], post_id: UUID, envelope: Envelope, effects: Effects) -> Post | None:
-    """The post, or None after rejecting the command because the post is not there (any more)."""
+    """The post, or None after telling `effects` that it is not there (any more)."""
     post = posts.get(post_id)
     if post is None:
-        effects.reject(envelope, NotFound("There is no such post."))
+        effects.lacks(envelope, post_id, NotFound("There is no such post."))
         return None
     if post.deleted_at:
         effects.reject(envelope, Gone("This post was deleted."))
         return None
     return post
+
+
+def by_users(envelopes: list[Envelope], effects: Effects) -> list[Envelope]:
+    """The commands whose actors are there. Users come by another way than their commands, maybe a little later."""
+    there = existing_users(envelope.actor_id for envelope in envelopes)
+    found = []
+    for envelope in envelopes:
+        if envelope.actor_id in there:
+            found.append(envelope)
+        else:
+            effects.lacks(envelope, envelope.actor_id, Forbidden("Your account is not there any more."))
+    return found
+
+
+def existing_users(user_ids: Iterable[UUID]) -> set[UUID]:
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT id FROM accounts_user WHERE id = ANY(%s)", [list(set(user_ids))])
+        return {row[0] for row in cursor.fetchall()}
 
 
 def usernames(user_ids: Iterable[UUID]) -> dict[UUID, str]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from django.db import connections, transaction
 
-from socialapp.cqrs import dead_letters, effects, log, settle, suspects
-from socialapp.cqrs.commands import Envelope, UnknownCommand
+from socialapp.cqrs import batches, dead_letters, effects, log, settle, suspects
+from socialapp.cqrs.batches import Batch, Read
+from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.failures import is_infrastructure
-from socialapp.cqrs.log import Entry
 from socialapp.cqrs.models import CommandResult
 from socialapp.cqrs.suspects import KeepsKillingItsWorker, watched
 
@@ -31,12 +31,6 @@ LOCK_SPACE = 0x50C1
 
 class LockHeld(Exception):
     """Another worker drains this partition."""
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    entry: Entry
-    envelope: Envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,110 +56,117 @@ def drain(partition: int) -> bool:
     return log.backlog(partition) > 0
 
 
-def apply_batch(partition: int) -> int:
-    """Apply one batch; returns how many commands were read. Raises LockHeld."""
-    reads: list[Read] = []
+def apply_batch(partition: int) -> bool:
+    """Apply one batch; False when nothing was there to read. Raises LockHeld."""
+    batch = None
     try:
         with transaction.atomic(durable=True):
             _lock(partition)
-            reads = _decode(log.read(partition, limit=BATCH))
-            if not reads:
-                return 0
+            batch = batches.read(partition, limit=BATCH)
+            if not batch.reads:
+                return not batch.idle
             with watched(partition, suspects.BATCH):
-                applied = _perform(reads)
+                applied = _perform(batch, batch.reads)
     except KeepsKillingItsWorker:
-        isolate(partition, reads)
+        isolate(batch)
     except Exception as error:
-        if _is_not_the_commands(error) or not reads:
+        if _is_not_the_commands(error) or batch is None:
             raise
-        bisect(partition, reads, error)
+        bisect(batch, batch.reads, error)
     else:
-        finish(partition, reads, applied)
-    return len(reads)
+        finish(batch, batch.reads, applied)
+    return True
 
 
-def isolate(partition: int, reads: list[Read]) -> None:
+def isolate(batch: Batch) -> None:
     """Run the commands of a batch that keeps killing its worker one by one, and bury the one that does."""
-    logger.error("partition %d: its worker keeps dying; running %d commands one by one", partition, len(reads))
-    for read in reads:
+    logger.error("partition %d: workers die; its commands are run one by one", batch.partition)
+    for read in batch.reads:
         try:
-            _apply_again(partition, [read])
+            _apply_again(batch, [read])
         except KeepsKillingItsWorker as error:
-            bury(partition, read, error)
+            bury(batch, read, error)
         except Exception as error:
             if _is_not_the_commands(error):
                 raise
-            retry(partition, read, error)
-    suspects.forget(partition)
+            retry(batch, read, error)
+    suspects.forget(batch.partition)
 
 
-def bisect(partition: int, reads: list[Read], error: Exception) -> None:
+def bisect(batch: Batch, reads: list[Read], error: Exception) -> None:
     """Halve a batch that failed until the poison stands alone; everything else is applied."""
     if len(reads) == 1:
-        retry(partition, reads[0], error)
+        retry(batch, reads[0], error)
         return
     middle = len(reads) // 2
     for half in (reads[:middle], reads[middle:]):
         try:
-            _apply_again(partition, half)
+            _apply_again(batch, half)
         except Exception as cause:
             if _is_not_the_commands(cause):
                 raise
-            bisect(partition, half, cause)
+            bisect(batch, half, cause)
 
 
-def retry(partition: int, read: Read, error: Exception) -> None:
+def retry(batch: Batch, read: Read, error: Exception) -> None:
     """Try a single command again, then bury it."""
     for pause in BACKOFF:
         time.sleep(pause)
         try:
-            _apply_again(partition, [read])
+            _apply_again(batch, [read])
             return
         except Exception as cause:
             if _is_not_the_commands(cause):
                 raise
             error = cause
-    bury(partition, read, error)
+    bury(batch, read, error)
 
 
-def bury(partition: int, read: Read, error: Exception) -> None:
+def bury(batch: Batch, read: Read, error: Exception) -> None:
     """Write a dead letter; the command's outcome is `failed`."""
     logger.error("%s %s is dead: %s", read.envelope.type.name, read.envelope.id, error)
     with transaction.atomic(durable=True):
-        _lock(partition)
+        _lock(batch.partition)
         effects.claim_results([read.envelope])
         CommandResult.objects.filter(pk=read.envelope.id).update(outcome=CommandResult.Outcome.FAILED)
         dead_letters.bury(read.envelope, error, attempts=ATTEMPTS)
     settle.announce_again([read.envelope])
-    log.acknowledge(partition, [read.entry])
+    batches.let_go(batch, [read])
 
 
-def finish(partition: int, reads: list[Read], applied: Applied) -> None:
+def finish(batch: Batch, reads: list[Read], applied: Applied) -> None:
     """After the commit: invalidate, publish, acknowledge, for every command read, fresh or applied before."""
+    deferred = applied.effects.deferred
     settled = settle.settle([recorded.event for recorded in applied.effects.events])
-    settle.announce(applied.envelopes, applied.effects, settled)
+    settle.announce(
+        [envelope for envelope in applied.envelopes if envelope.id not in deferred], applied.effects, settled
+    )
     fresh = {envelope.id for envelope in applied.envelopes}
     dropped = {read.envelope.id: read.envelope for read in reads if read.envelope.id not in fresh}
     settle.announce_again(list(dropped.values()))
-    log.acknowledge(partition, [read.entry for read in reads])
+    batches.defer(batch, [read for read in reads if read.envelope.id in deferred])
+    batches.let_go(batch, [read for read in reads if read.envelope.id not in deferred])
     settle.refill(settled)
 
 
-def _apply_again(partition: int, reads: list[Read]) -> None:
+def _apply_again(batch: Batch, reads: list[Read]) -> None:
     with transaction.atomic(durable=True):
-        _lock(partition)
-        with watched(partition, suspects.name([read.envelope.id for read in reads])):
-            applied = _perform(reads)
-    finish(partition, reads, applied)
+        _lock(batch.partition)
+        with watched(batch.partition, suspects.name([read.envelope.id for read in reads])):
+            applied = _perform(batch, reads)
+    batch.held = applied.effects.held
+    finish(batch, reads, applied)
 
 
-def _perform(reads: list[Read]) -> Applied:
+def _perform(batch: Batch, reads: list[Read]) -> Applied:
     """What has a result already, or stands twice in the batch, is left out."""
     unique = {read.envelope.id: read.envelope for read in reversed(reads)}
     envelopes = sorted(unique.values(), key=lambda envelope: envelope.stamp)
     new = effects.claim_results(envelopes)
     fresh = [envelope for envelope in envelopes if envelope.id in new]
-    return Applied(fresh, effects.perform(fresh))
+    found = effects.Effects(held=batch.held.copy(), impatient=batch.impatient())
+    effects.perform(fresh, found)
+    return Applied(fresh, found)
 
 
 def _is_not_the_commands(error: Exception) -> bool:
@@ -179,15 +180,3 @@ def _lock(partition: int) -> None:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [LOCK_SPACE, partition])
         if not cursor.fetchone()[0]:
             raise LockHeld(f"partition {partition}")
-
-
-def _decode(entries: list[Entry]) -> list[Read]:
-    """Up to the first command that this process does not know yet: a newer worker will, and order is kept."""
-    reads = []
-    for entry in entries:
-        try:
-            reads.append(Read(entry, Envelope.decode(entry.body, entry.stamp)))
-        except UnknownCommand as error:
-            logger.warning("a command waits for a newer worker: %s", error)
-            break
-    return reads

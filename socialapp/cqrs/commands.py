@@ -55,20 +55,32 @@ class Envelope:
         return datetime.fromtimestamp(self.stamp / 1_000_000, UTC)
 
     @property
+    def aggregate_id(self) -> str:
+        aggregate = self.type.aggregate
+        return getattr(self.command, aggregate) if aggregate else str(self.resource_id)
+
+    @property
     def touches(self) -> set[str]:
         """Ids whose commands must keep their order with this one."""
-        aggregate = self.type.aggregate
-        touched = {str(self.resource_id)}
-        return touched | {getattr(self.command, aggregate)} if aggregate else touched
+        return {str(self.resource_id), self.aggregate_id}
+
+    @property
+    def commutes(self) -> bool:
+        return self.type.commutes
 
     def encode(self) -> bytes:
-        """JSON for the log, which assigns the stamp, unless the command has had one before (a requeued dead letter)."""
+        """JSON for the log, which assigns the stamp, unless the command has had one before (a requeued dead letter).
+
+        `aggregate` and `commutes` are for processes that do not know the type, see Stranger.
+        """
         document = {
             "id": self.id,
             "type": self.type.name,
             "version": self.type.version,
             "actor": self.actor_id,
             "resource": self.resource_id,
+            "aggregate": self.aggregate_id,
+            "commutes": self.commutes,
             "key": self.idempotency_key,
             "fingerprint": self.fingerprint,
             "payload": asdict(self.command),
@@ -82,11 +94,9 @@ class Envelope:
         Raises UnknownCommand when this process does not know the type and version (a rolling deploy).
         """
         document = orjson.loads(body)
-        known = find(document["type"], document["version"])
-        payload = {name: tuple(v) if isinstance(v, list) else v for name, v in document["payload"].items()}
         return cls(
             id=UUID(document["id"]),
-            command=known.cls(**payload),
+            command=_restore(document["type"], document["version"], document["payload"]),
             actor_id=UUID(document["actor"]) if document["actor"] else None,
             resource_id=UUID(document["resource"]),
             stamp=document.get("stamp") or stamp,
@@ -95,8 +105,24 @@ class Envelope:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A command that this process does not know: all that can be done is to keep its place before later ones."""
+
+    name: str
+    version: int
+    touches: set[str]
+    commutes: bool
+
+    @classmethod
+    def decode(cls, body: bytes) -> "Stranger":
+        document = orjson.loads(body)
+        touched = {document["resource"], document.get("aggregate", document["resource"])}
+        return cls(document["type"], document["version"], touched, document.get("commutes", False))
+
+
 class UnknownCommand(LookupError):
-    """A command type or version that this process has not been deployed with yet."""
+    """A command type or version, or a field of one, that this process has not been deployed with yet."""
 
 
 class DuplicateRegistration(RuntimeError):
@@ -152,6 +178,15 @@ def find(name: str, version: int) -> CommandType:
         return _types[name, version]
     except KeyError:
         raise UnknownCommand(f"{name} version {version}") from None
+
+
+def _restore(name: str, version: int, payload: dict) -> object:
+    known = find(name, version).cls
+    fields = {field: tuple(value) if isinstance(value, list) else value for field, value in payload.items()}
+    try:
+        return known(**fields)
+    except TypeError as error:
+        raise UnknownCommand(f"{name} version {version}: {error}") from error
 
 
 def check_handlers() -> None:

@@ -1,6 +1,6 @@
 """What a batch of commands does, besides its SQL: outcomes and events. Handlers report here; apply writes it down."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -8,20 +8,44 @@ from django.db import connections
 
 from socialapp.cqrs import commands, events
 from socialapp.cqrs.commands import Envelope
+from socialapp.cqrs.deferrals import Held
 from socialapp.cqrs.events import Recorded
+from socialapp.cqrs.ids import partition_of
 from socialapp.cqrs.models import CommandResult
 from socialapp.cqrs.problems import Problem
 
 
 @dataclass
 class Effects:
-    """Collected over one transaction. A command that is not rejected counts as applied."""
+    """Collected over one transaction. A command that is neither rejected nor deferred counts as applied.
 
+    held: aggregates on which earlier commands wait. impatient: commands that have waited long enough.
+    """
+
+    held: Held = field(default_factory=Held)
+    impatient: Set[UUID] = frozenset()
     problems: dict[UUID, Problem] = field(default_factory=dict)
     events: list[Recorded] = field(default_factory=list)
+    deferred: set[UUID] = field(default_factory=set)
 
     def reject(self, envelope: Envelope, problem: Problem) -> None:
         self.problems[envelope.id] = problem
+
+    def lacks(self, envelope: Envelope, needed: UUID, problem: Problem) -> None:
+        """What a command needs is not there: `problem`, unless it may still come.
+
+        On the command's own partition everything before it has been applied; another one may be behind.
+        """
+        may_come = partition_of(needed) != partition_of(envelope.id)
+        if may_come and envelope.id not in self.impatient:
+            self.defer(envelope)
+        else:
+            self.reject(envelope, problem)
+
+    def defer(self, envelope: Envelope) -> None:
+        """Try it again soon, and so the later commands on its aggregate. Its handler must not have changed anything."""
+        self.deferred.add(envelope.id)
+        self.held.add(envelope)
 
     def emit(self, envelope: Envelope, event: object, *, aggregate_id: UUID, aggregate_version: int) -> None:
         """Record a fact; `aggregate_version` was assigned under the lock of the aggregate's row."""
@@ -29,18 +53,30 @@ class Effects:
         self.events.append(recorded)
 
 
-def perform(envelopes: list[Envelope]) -> Effects:
-    """Insert the results, run the handlers, record the events; inside the caller's transaction.
+def perform(envelopes: list[Envelope], effects: Effects) -> None:
+    """Run the handlers, record the events, correct the results; inside the caller's transaction.
 
     `envelopes` holds no command twice, and none that has a result already.
     """
-    effects = Effects()
     for layer in layers(envelopes):
         for batch in by_type(layer):
-            commands.handler_of(type(batch[0].command))(batch, effects)
+            ready = _ready(batch, effects)
+            if ready:
+                commands.handler_of(type(ready[0].command))(ready, effects)
     _write_rejections(effects.problems)
+    _delete_results(effects.deferred)
     events.record(effects.events)
-    return effects
+
+
+def _ready(envelopes: list[Envelope], effects: Effects) -> list[Envelope]:
+    """Those that wait for no earlier command on their aggregate; the others are deferred, too."""
+    ready = []
+    for envelope in envelopes:
+        if effects.held.holds(envelope):
+            effects.defer(envelope)
+        else:
+            ready.append(envelope)
+    return ready
 
 
 def claim_results(envelopes: list[Envelope]) -> set[UUID]:
@@ -107,3 +143,9 @@ def _write_rejections(problems: dict[UUID, Problem]) -> None:
         for command_id, problem in problems.items()
     ]
     CommandResult.objects.bulk_update(rows, ["outcome", "problem"], batch_size=500)
+
+
+def _delete_results(command_ids: Set[UUID]) -> None:
+    """A deferred command has not been applied: the next try claims its result again."""
+    if command_ids:
+        CommandResult.objects.using("default").filter(pk__in=command_ids).delete()

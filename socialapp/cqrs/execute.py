@@ -60,7 +60,10 @@ def _perform(envelope: Envelope) -> effects.Effects | None:
     with transaction.atomic(durable=True):
         if not effects.claim_results([envelope]):
             return None
-        return effects.perform([envelope])
+        # Whoever waits for the answer is told at once what is missing.
+        found = effects.Effects(impatient={envelope.id})
+        effects.perform([envelope], found)
+        return found
 
 
 def _token_after(envelope: Envelope, found: effects.Effects, token: Token | None) -> Token:

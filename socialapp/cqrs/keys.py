@@ -96,3 +96,8 @@ def cached_timeline() -> str:
 def deaths(partition: int) -> str:
     """How many workers died in the middle of what: a hash by the names of batch and commands."""
     return f"{PREFIX}:log:deaths:{{p{partition:x}}}"
+
+
+def waiting(partition: int) -> str:
+    """Commands that were set aside: a sorted set by the time when they are due (deferrals.py)."""
+    return f"{PREFIX}:log:waiting:{{p{partition:x}}}"

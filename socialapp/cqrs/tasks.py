@@ -11,6 +11,7 @@ from socialapp.cqrs import (
     apply,
     consumers,
     dead_letters,
+    deferrals,
     heartbeat,
     keys,
     log,
@@ -38,7 +39,7 @@ def apply_commands(partition: int) -> None:
 @shared_task(ignore_result=True)
 def wake_partitions() -> None:
     """Each second: drain what waits although nobody was woken for it, or whoever was has died."""
-    for partition in log.waiting_partitions():
+    for partition in {*log.waiting_partitions(), *deferrals.waiting_partitions()}:
         waking.wake_partition(partition)
 
 

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from posts.commands import CreateComment, CreatePost, DeletePost, EditPost, LikePost, UnlikePost
 from posts.models import Comment, Like, Post
 from socialapp.accounts.models import User
-from socialapp.cqrs import apply, keys, log, outcomes, valkey
+from socialapp.cqrs import apply, log, outcomes
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.consistency import Token
 from socialapp.cqrs.ids import new_id, partition_of
@@ -121,15 +121,15 @@ def test_a_missing_post_is_a_rejection(author, drain_all):
     accepted = submit(LikePost(), actor_id=author, resource_id=new_id())
     drain_all()
     outcome = outcome_of(accepted)
-    assert (outcome.status, outcome.problem["code"]) == ("rejected", "not_found")
+    assert (outcome.status, outcome.problem["code"]) == ("rejected", "not_found"), "at once: its partition is in order"
 
 
 def test_a_poison_command_is_buried_and_its_neighbours_live(author, drain_all):
     post = submit(CreatePost("host"), actor_id=author).resource_id
     drain_all()
     good = [submit(CreateComment(str(post), f"good {n}"), actor_id=author) for n in range(3)]
-    # An actor that does not exist breaks the foreign key: nothing a handler checks for comments.
-    poison = submit(CreateComment(str(post), "poison"), actor_id=new_id())
+    # Views refuse such a text; a handler does not look.
+    poison = submit(CreateComment(str(post), "x" * 2001), actor_id=author)
     good += [submit(CreateComment(str(post), f"better {n}"), actor_id=author) for n in range(3)]
     drain_all()
     assert Comment.objects.filter(post=post).count() == 6
@@ -137,7 +137,7 @@ def test_a_poison_command_is_buried_and_its_neighbours_live(author, drain_all):
     assert all(outcome_of(accepted).status == "applied" for accepted in good)
     assert outcome_of(poison).status == "failed"
     letter = DeadLetter.objects.get(pk=poison.command_id)
-    assert "IntegrityError" in letter.error and "Traceback" in letter.traceback
+    assert "DataError" in letter.error and "Traceback" in letter.traceback
     assert log.backlog(partition_of(post)) == 0
 
 
@@ -159,14 +159,3 @@ def test_stamps_rise_within_a_partition_and_above_what_the_client_has_seen(autho
     assert stamps == sorted(set(stamps))
     ahead = Token(stamp=stamps[-1] + 50_000_000)
     assert submit(LikePost(), actor_id=author, resource_id=post, token=ahead).token.stamp == ahead.stamp + 1
-
-
-def test_a_command_of_a_newer_deploy_waits(author, drain_all):
-    accepted = submit(CreatePost("known"), actor_id=author)
-    partition = partition_of(accepted.command_id)
-    body = Envelope(new_id(partition), CreatePost("new"), author, new_id(partition)).encode()
-    future = body.replace(b'"version":1', b'"version":77')
-    valkey.command_log().xadd(keys.stream(partition), {"c": future, "s": accepted.token.stamp + 1})
-    apply.apply_batch(partition)
-    assert outcome_of(accepted).status == "applied"
-    assert log.backlog(partition) == 1, "the unknown command is still there"

@@ -1,0 +1,87 @@
+"""What a drain applies next: what the stream holds, and what was set aside and is due. For `apply`, under its lock."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from socialapp.cqrs import deferrals, log
+from socialapp.cqrs.commands import Envelope, Stranger, UnknownCommand
+from socialapp.cqrs.deferrals import Held, Waiting
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A command with the place that it was read from, and is let go of in the end."""
+
+    waiting: Waiting
+    envelope: Envelope
+
+
+@dataclass
+class Batch:
+    """reads: by stamp. now: microseconds. held: where commands were deferred since. idle: nothing was read."""
+
+    partition: int
+    now: int
+    reads: list[Read] = field(default_factory=list)
+    held: Held = field(default_factory=Held)
+    idle: bool = False
+
+    def impatient(self) -> set[UUID]:
+        """Commands that were first tried so long ago that they are not deferred again."""
+        begun = self.now - deferrals.PATIENCE
+        return {read.envelope.id for read in self.reads if 0 < read.waiting.since <= begun}
+
+
+def read(partition: int, *, limit: int) -> Batch:
+    """The next commands. What must wait for something earlier, or is not known here, is set aside instead."""
+    now, aside = deferrals.read(partition)
+    # With more than that set aside, the stream has to wait: it could not be told what follows what.
+    streamed = log.read(partition, limit=limit) if len(aside) < deferrals.MOST else []
+    batch = Batch(partition, now)
+    waits, held = [], Held()
+    for waiting in sorted([*aside, *map(Waiting, streamed)], key=lambda one: one.entry.stamp):
+        command = _decode(waiting)
+        if isinstance(command, Stranger) or waiting.due > now or held.holds(command):
+            held.add(command)
+            waits.append(waiting)
+        else:
+            batch.reads.append(Read(waiting, command))
+    _set_aside(partition, [waiting for waiting in waits if waiting.entry.log_id])
+    batch.idle = not (streamed or batch.reads)
+    return batch
+
+
+def defer(batch: Batch, reads: list[Read]) -> None:
+    """Set commands aside that were tried in vain."""
+    due = batch.now + deferrals.PAUSE
+    tried = [Waiting(read.waiting.entry, read.waiting.since or batch.now, due) for read in reads]
+    deferrals.put(batch.partition, tried)
+    _let_go(batch.partition, [read.waiting for read in reads if not read.waiting.since])
+
+
+def let_go(batch: Batch, reads: Iterable[Read]) -> None:
+    """These have their outcome, and it is published."""
+    _let_go(batch.partition, [read.waiting for read in reads])
+
+
+def _set_aside(partition: int, waits: list[Waiting]) -> None:
+    deferrals.put(partition, waits)
+    log.acknowledge(partition, [waiting.entry for waiting in waits])
+
+
+def _let_go(partition: int, places: list[Waiting]) -> None:
+    log.acknowledge(partition, [place.entry for place in places if place.entry.log_id])
+    deferrals.remove(partition, [place for place in places if not place.entry.log_id])
+
+
+def _decode(waiting: Waiting) -> Envelope | Stranger:
+    try:
+        return Envelope.decode(waiting.entry.body, waiting.entry.stamp)
+    except UnknownCommand as error:
+        if waiting.entry.log_id:
+            logger.warning("a command waits for a newer worker: %s", error)
+        return Stranger.decode(waiting.entry.body)

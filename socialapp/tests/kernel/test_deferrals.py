@@ -1,0 +1,198 @@
+"""What has to wait is set aside: it neither stops its partition nor loses its place, and no crash loses it."""
+
+import secrets
+from contextlib import contextmanager
+
+import pytest
+
+from posts.commands import CreateComment, CreatePost, EditPost, LikePost
+from posts.models import Post
+from socialapp.accounts.models import User
+from socialapp.cqrs import apply, commands, deferrals, keys, log, outcomes, tasks, valkey, waking
+from socialapp.cqrs.commands import Envelope
+from socialapp.cqrs.ids import new_id
+from socialapp.cqrs.models import CommandResult, DeadLetter
+from socialapp.cqrs.submit import submit
+from socialapp.tests.kernel import mortal
+
+PARTITION = 5
+
+
+@pytest.fixture
+def post(author, drain_all):
+    accepted = submit(CreatePost("first"), actor_id=author, resource_id=new_id(PARTITION))
+    drain_all()
+    return accepted.resource_id
+
+
+@pytest.fixture
+def newcomer():
+    """The id of a user on another partition, whose row is not there yet."""
+    return new_id(PARTITION + 1)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Moves the time of deferrals on."""
+    real, ahead = deferrals.read, [0]
+
+    def read(partition):
+        now, waiting = real(partition)
+        return now + ahead[0], waiting
+
+    monkeypatch.setattr(deferrals, "read", read)
+    return lambda microseconds: ahead.__setitem__(0, ahead[0] + microseconds)
+
+
+@contextmanager
+def deployed_before_likes():
+    """This process, as it was when there were no likes yet."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delitem(commands._types, ("LikePost", 1))
+        yield
+
+
+def register(user_id):
+    User.objects.create(pk=user_id, username=f"late_{secrets.token_hex(6)}")
+
+
+def statuses(*accepted) -> list[str]:
+    found = outcomes.lookup([one.command_id for one in accepted])
+    return [found[one.command_id].status for one in accepted]
+
+
+def waiting() -> int:
+    return len(deferrals.read(PARTITION)[1])
+
+
+def test_a_command_waits_for_what_comes_from_another_partition(post, author, newcomer, clock):
+    early = submit(LikePost(), actor_id=newcomer, resource_id=post)
+    other = submit(LikePost(), actor_id=author, resource_id=post)
+    assert apply.drain(PARTITION) is False
+    assert statuses(early, other) == ["accepted", "applied"], "nobody else waits"
+    assert not CommandResult.objects.filter(pk=early.command_id).exists()
+    assert (waiting(), log.backlog(PARTITION)) == (1, 0)
+    register(newcomer)
+    apply.drain(PARTITION)
+    assert statuses(early) == ["accepted"], "it is not due"
+    clock(deferrals.PAUSE)
+    apply.drain(PARTITION)
+    assert statuses(early) == ["applied"]
+    assert Post.objects.get(pk=post).like_count == 2
+    assert waiting() == 0
+
+
+def test_it_waits_for_five_seconds_at_most(post, newcomer, clock):
+    early = submit(CreateComment(str(post), "who am I?"), actor_id=newcomer)
+    apply.drain(PARTITION)
+    for _ in range(deferrals.PATIENCE // deferrals.PAUSE - 1):
+        clock(deferrals.PAUSE)
+        apply.drain(PARTITION)
+    assert statuses(early) == ["accepted"]
+    clock(deferrals.PAUSE)
+    apply.drain(PARTITION)
+    outcome = outcomes.lookup([early.command_id])[early.command_id]
+    assert (outcome.status, outcome.problem["status"]) == ("rejected", 403)
+    assert waiting() == 0 and not DeadLetter.objects.filter(pk=early.command_id).exists()
+
+
+def test_later_commands_on_its_aggregate_wait_behind_it(newcomer, author, post, clock):
+    created = submit(CreatePost("draft"), actor_id=newcomer, resource_id=new_id(PARTITION))
+    edited = submit(EditPost("final"), actor_id=newcomer, resource_id=created.resource_id)
+    apply.drain(PARTITION)
+    again = submit(EditPost("last"), actor_id=newcomer, resource_id=created.resource_id)
+    elsewhere = submit(EditPost("second"), actor_id=author, resource_id=post)
+    apply.drain(PARTITION)
+    assert statuses(created, edited, again, elsewhere) == ["accepted", "accepted", "accepted", "applied"]
+    register(newcomer)
+    clock(deferrals.PAUSE)
+    apply.drain(PARTITION)
+    assert statuses(created, edited, again) == ["applied"] * 3
+    assert Post.objects.get(pk=created.resource_id).text == "last"
+    assert waiting() == 0
+
+
+def test_they_wait_also_when_the_batch_has_to_be_halved(newcomer, author, post, clock):
+    created = submit(CreatePost("draft"), actor_id=newcomer, resource_id=new_id(PARTITION))
+    poison = submit(CreateComment(str(post), "x" * 2001), actor_id=author)
+    edited = submit(EditPost("final"), actor_id=newcomer, resource_id=created.resource_id)
+    apply.drain(PARTITION)
+    assert statuses(created, poison, edited) == ["accepted", "failed", "accepted"]
+    register(newcomer)
+    clock(deferrals.PAUSE)
+    apply.drain(PARTITION)
+    assert statuses(created, edited) == ["applied", "applied"]
+
+
+@pytest.mark.parametrize("window", ["before socialapp.cqrs.deferrals.put", "after socialapp.cqrs.deferrals.put"])
+def test_a_crash_while_it_is_set_aside_loses_nothing(post, newcomer, window, clock):
+    early = submit(LikePost(), actor_id=newcomer, resource_id=post)
+    assert mortal.run(PARTITION, window) == mortal.KILLED
+    apply.drain(PARTITION)
+    register(newcomer)
+    clock(deferrals.PAUSE)
+    apply.drain(PARTITION)
+    assert statuses(early) == ["applied"]
+    assert Post.objects.get(pk=post).like_count == 1
+    assert (waiting(), log.backlog(PARTITION)) == (0, 0)
+
+
+@pytest.mark.parametrize("window", ["before socialapp.cqrs.settle.settle", "before socialapp.cqrs.deferrals.remove"])
+def test_a_crash_while_it_is_taken_back_doubles_nothing(post, author, window):
+    with deployed_before_likes():
+        like = submit(LikePost(), actor_id=author, resource_id=post)
+        apply.drain(PARTITION)
+    assert (waiting(), log.backlog(PARTITION)) == (1, 0)
+    assert mortal.run(PARTITION, window) == mortal.KILLED
+    assert waiting() == 1
+    apply.drain(PARTITION)
+    assert statuses(like) == ["applied"]
+    assert Post.objects.get(pk=post).like_count == 1
+    assert waiting() == 0
+
+
+def test_the_tick_wakes_partitions_in_which_something_waits(post, newcomer, monkeypatch):
+    submit(LikePost(), actor_id=newcomer, resource_id=post)
+    apply.drain(PARTITION)
+    woken = []
+    monkeypatch.setattr(waking, "wake_partition", woken.append)
+    tasks.wake_partitions()
+    assert woken == [PARTITION]
+
+
+def test_a_command_of_a_newer_deploy_waits_and_stops_nobody(post, author):
+    with deployed_before_likes():
+        like = submit(LikePost(), actor_id=author, resource_id=post)
+        comment = submit(CreateComment(str(post), "commutes with likes"), actor_id=author)
+        edit = submit(EditPost("after the like"), actor_id=author, resource_id=post)
+        other = submit(CreatePost("other"), actor_id=author, resource_id=new_id(PARTITION))
+        assert apply.drain(PARTITION) is False
+        assert apply.drain(PARTITION) is False
+        assert statuses(like, comment, edit, other) == ["accepted", "applied", "accepted", "applied"]
+        assert not DeadLetter.objects.filter(pk=like.command_id).exists()
+    apply.drain(PARTITION)
+    assert statuses(like, edit) == ["applied", "applied"]
+    row = Post.objects.get(pk=post)
+    assert (row.text, row.like_count, row.comment_count) == ("after the like", 1, 1)
+    assert waiting() == 0
+
+
+@pytest.mark.parametrize("newer", [(b'"version":1', b'"version":77'), (b'"payload":{}', b'"payload":{"mood":"happy"}')])
+def test_so_does_one_of_a_newer_version_or_with_a_newer_field(post, author, newer):
+    envelope = Envelope(new_id(PARTITION), LikePost(), author, post)
+    valkey.command_log().xadd(keys.stream(PARTITION), {"c": envelope.encode().replace(*newer), "s": 1})
+    apply.drain(PARTITION)
+    assert (waiting(), log.backlog(PARTITION)) == (1, 0)
+
+
+def test_a_partition_in_which_too_much_waits_stands_still(post, author, monkeypatch):
+    monkeypatch.setattr(deferrals, "MOST", 2)
+    with deployed_before_likes():
+        likes = [submit(LikePost(), actor_id=author, resource_id=post) for _ in range(2)]
+        apply.drain(PARTITION)
+        later = submit(CreatePost("later"), actor_id=author, resource_id=new_id(PARTITION))
+        apply.drain(PARTITION)
+        assert statuses(*likes, later) == ["accepted"] * 3
+        assert (waiting(), log.backlog(PARTITION)) == (2, 1), "it is still where it can be counted"
+    apply.drain(PARTITION)
+    assert statuses(*likes, later) == ["applied"] * 3
