@@ -3,6 +3,7 @@
 from collections import defaultdict
 from uuid import UUID
 
+import orjson
 from django.db import connections
 
 from posts.commands import LikePost, UnlikePost
@@ -48,21 +49,17 @@ def _set_likes(envelopes: list[Envelope], effects: Effects, *, active: bool) -> 
 
 def _upsert(envelopes: list[Envelope], active: bool) -> list[tuple[UUID, UUID]]:
     """Set likes where the stamp is newer; (post, user) of those that were not so before."""
-    columns = [
-        [envelope.resource_id for envelope in envelopes],
-        [envelope.actor_id for envelope in envelopes],
-        [envelope.stamp for envelope in envelopes],
-    ]
+    rows = [{"post_id": e.resource_id, "user_id": e.actor_id, "stamp": e.stamp} for e in envelopes]
     with connections["default"].cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO posts_like AS mine (post_id, user_id, stamp, active)
             SELECT post_id, user_id, stamp, %s
-            FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[]) AS new (post_id, user_id, stamp)
+            FROM json_to_recordset(%s::json) AS new (post_id uuid, user_id uuid, stamp bigint)
             ON CONFLICT (user_id, post_id) DO UPDATE SET stamp = EXCLUDED.stamp, active = EXCLUDED.active
                 WHERE mine.stamp < EXCLUDED.stamp
             RETURNING post_id, user_id, coalesce(old.active, false)
             """,
-            [active, *columns],
+            [active, orjson.dumps(rows).decode()],
         )
         return [(post_id, user_id) for post_id, user_id, was_active in cursor.fetchall() if was_active != active]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from uuid import UUID
 
+import orjson
 from django.db import connections
 
 from posts.models import Post
@@ -57,18 +58,16 @@ def write_counts(posts: Iterable[Post]) -> None:
     posts = list(posts)
     if not posts:
         return
-    columns = [
-        [post.pk for post in posts],
-        [post.like_count for post in posts],
-        [post.comment_count for post in posts],
-        [post.sequence for post in posts],
+    rows = [
+        {"id": post.pk, "likes": post.like_count, "comments": post.comment_count, "sequence": post.sequence}
+        for post in posts
     ]
     with connections["default"].cursor() as cursor:
         cursor.execute(
             """
             UPDATE posts_post SET like_count = new.likes, comment_count = new.comments, sequence = new.sequence
-            FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::bigint[]) AS new (id, likes, comments, sequence)
+            FROM json_to_recordset(%s::json) AS new (id uuid, likes int, comments int, sequence bigint)
             WHERE posts_post.id = new.id
             """,
-            columns,
+            [orjson.dumps(rows).decode()],
         )

@@ -4,7 +4,7 @@ Domains declare commands in `commands.py` with `@command` and handlers in `handl
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, get_type_hints
 from uuid import UUID
@@ -83,7 +83,7 @@ class Envelope:
             "commutes": self.commutes,
             "key": self.idempotency_key,
             "fingerprint": self.fingerprint,
-            "payload": asdict(self.command),
+            "payload": self.command,
         }
         return orjson.dumps(document | {"stamp": self.stamp} if self.stamp else document)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import orjson
 from django.db import connections
 
 from socialapp.cqrs import commands, events
@@ -81,26 +82,32 @@ def _ready(envelopes: list[Envelope], effects: Effects) -> list[Envelope]:
 
 def claim_results(envelopes: list[Envelope]) -> set[UUID]:
     """Insert a result for each command; returns the ids that had none yet. The others have been applied before."""
-    columns = [
-        [e.id for e in envelopes],
-        [e.type.name for e in envelopes],
-        [e.actor_id for e in envelopes],
-        [e.idempotency_key for e in envelopes],
-        [e.fingerprint for e in envelopes],
-        [e.type.resource for e in envelopes],
-        [e.resource_id for e in envelopes],
-        [e.accepted_at for e in envelopes],
+    rows = [
+        {
+            "id": envelope.id,
+            "type": envelope.type.name,
+            "actor_id": envelope.actor_id,
+            "idempotency_key": envelope.idempotency_key,
+            "fingerprint": envelope.fingerprint,
+            "resource_type": envelope.type.resource,
+            "resource_id": envelope.resource_id,
+            "accepted_at": envelope.accepted_at,
+        }
+        for envelope in envelopes
     ]
     with connections["default"].cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO cqrs_commandresult
                 (id, type, actor_id, idempotency_key, fingerprint, resource_type, resource_id, accepted_at, outcome)
-            SELECT *, 'applied' FROM unnest(%s::uuid[], %s::text[], %s::uuid[], %s::text[], %s::text[], %s::text[],
-                                            %s::uuid[], %s::timestamptz[])
+            SELECT *, 'applied'
+            FROM json_to_recordset(%s::json) AS new (
+                id uuid, type text, actor_id uuid, idempotency_key text, fingerprint text, resource_type text,
+                resource_id uuid, accepted_at timestamptz)
             ON CONFLICT DO NOTHING RETURNING id
             """,
-            columns,
+            # One document: psycopg writes an array element by element, in Python, which took a third of a drain's time.
+            [orjson.dumps(rows).decode()],
         )
         return {row[0] for row in cursor.fetchall()}
 
@@ -111,6 +118,8 @@ def layers(envelopes: list[Envelope]) -> list[list[Envelope]]:
     Commands of one type share a layer (their handler takes them in order), and so do types that commute. Any
     other command goes into a later layer than the ones before it on the same aggregate.
     """
+    if all(envelope.commutes for envelope in envelopes):
+        return [envelopes]
     found: list[list[Envelope]] = []
     last: dict[str, tuple[int, Envelope]] = {}
     for envelope in envelopes:

@@ -5,7 +5,7 @@ Domains declare them in `events.py`; handlers emit them; consumers.py reads them
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -78,27 +78,32 @@ def record(events: list[Recorded]) -> None:
     """Append to the event table, inside the caller's transaction."""
     if not events:
         return
-    types = [_by_class[type(recorded.event)] for recorded in events]
-    columns = [
-        [declared.name for declared in types],
-        [declared.version for declared in types],
-        [declared.aggregate for declared in types],
-        [recorded.aggregate_id for recorded in events],
-        [recorded.aggregate_version for recorded in events],
-        [orjson.dumps(asdict(recorded.event)).decode() for recorded in events],
-        [recorded.time for recorded in events],
-        [recorded.command_id for recorded in events],
-    ]
+    rows = orjson.dumps([_row(recorded) for recorded in events]).decode()
     with connections["default"].cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO cqrs_event
                 (type, version, aggregate, aggregate_id, aggregate_version, payload, time, command_id)
-            SELECT * FROM unnest(%s::text[], %s::int[], %s::text[], %s::uuid[], %s::bigint[], %s::jsonb[],
-                                 %s::timestamptz[], %s::uuid[])
+            SELECT * FROM json_to_recordset(%s::json) AS new (
+                type text, version int, aggregate text, aggregate_id uuid, aggregate_version bigint, payload jsonb,
+                time timestamptz, command_id uuid)
             """,
-            columns,
+            [rows],
         )
+
+
+def _row(recorded: Recorded) -> dict:
+    declared = _by_class[type(recorded.event)]
+    return {
+        "type": declared.name,
+        "version": declared.version,
+        "aggregate": declared.aggregate,
+        "aggregate_id": recorded.aggregate_id,
+        "aggregate_version": recorded.aggregate_version,
+        "payload": recorded.event,
+        "time": recorded.time,
+        "command_id": recorded.command_id,
+    }
 
 
 # The table is named, as `xid` alone would be the column of the answer: a cast, by which no index is ordered.

@@ -208,7 +208,10 @@ def publish(statuses: dict[UUID, dict]) -> None:
         return
     pipeline = valkey.command_log().pipeline(transaction=False)
     for command_id, status in statuses.items():
-        pipeline.set(keys.status(command_id), orjson.dumps(status), ex=settings.COMMAND_RESULT_TTL)
+        # Not `set`: its checks of many options took a tenth of a drain's time.
+        pipeline.execute_command(
+            "SET", keys.status(command_id), orjson.dumps(status), "EX", settings.COMMAND_RESULT_TTL
+        )
     pipeline.execute()
 
 

@@ -3,11 +3,9 @@
 import psycopg
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from posts.commands import CreateComment, CreatePost, DeletePost, EditPost, LikePost, UnlikePost
 from posts.models import Comment, Like, Post
-from socialapp.accounts.models import User
 from socialapp.cqrs import apply, log, outcomes
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.consistency import Token
@@ -90,22 +88,6 @@ def test_commands_on_one_aggregate_keep_their_order(author, drain_all):
     assert (row.text, row.like_count, row.deleted_at is None) == ("second", 1, False)
     assert outcome_of(like).status == "applied"
     assert (outcome_of(late).status, outcome_of(late).problem["status"]) == ("rejected", 410)
-
-
-def test_likes_on_one_post_are_one_update(author, drain_all):
-    post = submit(CreatePost("popular"), actor_id=author).resource_id
-    drain_all()
-    fans = [User(username=f"fan{n}_{post.hex[:12]}") for n in range(50)]
-    User.objects.bulk_create(fans)
-    for fan in fans:
-        submit(LikePost(), actor_id=fan.pk, resource_id=post)
-    with CaptureQueriesContext(connection) as captured:
-        apply.apply_batch(partition_of(post))
-    assert sum("UPDATE posts_post" in query["sql"] for query in captured.captured_queries) == 1
-    assert len(captured) <= 12, "no query per command"
-    assert Post.objects.get(pk=post).like_count == 50
-    versions = Event.objects.filter(aggregate_id=post).order_by("aggregate_version")
-    assert list(versions.values_list("aggregate_version", flat=True)) == list(range(1, 52))
 
 
 def test_the_latest_like_wins_whatever_order_it_comes_in(author, drain_all):

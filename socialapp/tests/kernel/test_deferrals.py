@@ -33,15 +33,10 @@ def newcomer():
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Moves the time of deferrals on."""
-    real, ahead = deferrals.read, [0]
-
-    def read(partition):
-        now, waiting = real(partition)
-        return now + ahead[0], waiting
-
-    monkeypatch.setattr(deferrals, "read", read)
-    return lambda microseconds: ahead.__setitem__(0, ahead[0] + microseconds)
+    """Time stands still for deferrals; the function that this gives moves it on."""
+    real, now = deferrals.read, [deferrals.read(PARTITION)[0]]
+    monkeypatch.setattr(deferrals, "read", lambda partition: (now[0], real(partition)[1]))
+    return lambda microseconds: now.__setitem__(0, now[0] + microseconds)
 
 
 @contextmanager
