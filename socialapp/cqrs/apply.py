@@ -25,6 +25,8 @@ MOST_BATCHES = 10
 LONGEST_DRAIN = 1.0
 ATTEMPTS = 3
 BACKOFF = (0.05, 0.2)
+# Milliseconds; a batch takes some tens. A frozen worker holds up its partition for so long.
+LONGEST_TRANSACTION = 5_000
 # Advisory locks of the drains, apart from any other use of them.
 LOCK_SPACE = 0x50C1
 
@@ -175,8 +177,9 @@ def _is_not_the_commands(error: Exception) -> bool:
 
 def _lock(partition: int) -> None:
     """Held until the transaction ends. A worker that freezes loses its connection, and so the lock, in seconds."""
+    limits = "SET LOCAL transaction_timeout = %s; SET LOCAL client_connection_check_interval = '1s'"
     with connections["default"].cursor() as cursor:
-        cursor.execute("SET LOCAL transaction_timeout = '10s'; SET LOCAL client_connection_check_interval = '1s'")
+        cursor.execute(limits, [LONGEST_TRANSACTION])
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [LOCK_SPACE, partition])
         if not cursor.fetchone()[0]:
             raise LockHeld(f"partition {partition}")

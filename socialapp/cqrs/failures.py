@@ -5,8 +5,9 @@ from psycopg.errors import CheckViolation
 
 from socialapp.cqrs import valkey
 
-# SQLSTATE classes: lost connections, rollbacks, lack of resources, not ready or cancelled (55, 57).
-INFRASTRUCTURE = ("08", "40", "53", "55", "57")
+# SQLSTATE classes: lost connections, rollbacks, lack of resources, not ready or cancelled (55, 57), a disk that fails;
+# and 25006, which is what a primary says to a write when a failover has made it a replica.
+INFRASTRUCTURE = ("08", "40", "53", "55", "57", "58", "25006")
 # A transaction that was idle, or open, for too long. Postgres has closed its connection.
 OUT_OF_TIME = ("25P03", "25P04")
 # A server is lost, full or shut down (57P01 to 57P05), its disk fails, or the query stood in the way of a replica's
