@@ -25,6 +25,8 @@ MOST_BATCHES = 10
 LONGEST_DRAIN = 1.0
 ATTEMPTS = 3
 BACKOFF = (0.05, 0.2)
+# Seconds that one batch pauses in all: a handler that always fails must not hold up every other command.
+MOST_PAUSED = 1.0
 # Milliseconds; a batch takes some tens. A frozen worker holds up its partition for so long.
 LONGEST_TRANSACTION = 5_000
 # Advisory locks of the drains, apart from any other use of them.
@@ -113,7 +115,9 @@ def bisect(batch: Batch, reads: list[Read], error: Exception) -> None:
 def retry(batch: Batch, read: Read, error: Exception) -> None:
     """Try a single command again, then bury it."""
     for pause in BACKOFF:
-        time.sleep(pause)
+        if batch.paused < MOST_PAUSED:
+            time.sleep(pause)
+            batch.paused += pause
         try:
             _apply_again(batch, [read])
             return

@@ -22,13 +22,17 @@ class Read:
 
 @dataclass
 class Batch:
-    """reads: by stamp. now: microseconds. held: where commands were deferred since. idle: nothing was read."""
+    """reads: by stamp. now: microseconds. held: where commands were deferred since. idle: nothing was read.
+
+    paused: seconds spent between tries of commands that fail.
+    """
 
     partition: int
     now: int
     reads: list[Read] = field(default_factory=list)
     held: Held = field(default_factory=Held)
     idle: bool = False
+    paused: float = 0
 
     def impatient(self) -> set[UUID]:
         """Commands that were first tried so long ago that they are not deferred again."""
