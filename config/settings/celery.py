@@ -19,28 +19,49 @@ CELERY_TASK_ROUTES = {
     "socialapp.ops.tasks.*": {"queue": "events"},
 }
 
-# A task only says "look at the log", so one that is lost or doubled costs nothing: beat ticks every second.
+# A task only says "look at the log", so one that is lost or doubled costs nothing: beat ticks every second. Late
+# acknowledgement saves that second when a worker dies, and a rejected message goes to another worker at once.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
+# Until it is rejected the message of a killed process takes up a place in its worker: by default for 10 to 15 s, as
+# Celery looks every 5 s.
+CELERY_WORKER_LOST_WAIT = 1.0
+# One message per process in reserve. The default of four lets a drain wait behind a busy process beside idle ones.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Seconds; none by default. A drain hands on after one, but must be free to finish a batch that has to be bisected.
 CELERY_TASK_TIME_LIMIT = 60
 CELERY_TASK_SOFT_TIME_LIMIT = 45
+# A process that has grown (KiB) is replaced after its task: not every leak is found before production finds it.
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 50_000
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = 500_000
+# By default a connection to Postgres is closed before and after each task. Django's own rules (CONN_MAX_AGE, health
+# checks) are applied before each task instead, see config/celery.py; so this many tasks is: never.
+CELERY_DB_REUSE_MAX = 1_000_000_000
+# One message to the broker per task and worker, for a monitor that nobody runs here.
 CELERY_WORKER_SEND_TASK_EVENTS = False
+# Django has set up logging.
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# A worker waits for its broker however long that is down; by default it gives up, and ends, after a hundred tries.
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 
 # By default a publish to a frozen broker hangs for over 12 s; with these it fails in half a second.
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
 CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # Every one of the broker's answers; by default they are waited for forever.
     "socket_timeout": 0.5,
     "socket_connect_timeout": 0.5,
-    # Just above the longest task; the default of an hour is how long a killed worker's task would wait.
+    # Seconds until a worker notices that nothing comes any more through a connection that a failover or a firewall
+    # has cut without a word: about 1 s more than twice this. By default it is deaf for 51 s.
+    "health_check_interval": 3,
+    # Just above the longest task; the default of an hour is how long a killed worker's task would wait. Shorter than a
+    # task, and it would run a second time beside itself.
     "visibility_timeout": 90,
-    "unacked_mutex_expire": 10,
+    # How often somebody looks for such tasks (100 s by default), and how long one who dies while looking bars others.
     "unacked_restore_interval": 1,
     "unacked_restore_throttle": 1,
+    "unacked_mutex_expire": 10,
 }
 
 CELERY_BEAT_SCHEDULE = {

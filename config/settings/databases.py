@@ -14,6 +14,9 @@ PRIMARY_URL = "DATABASE_URL" if ROLE in ("write", "worker") else "DATABASE_READ_
 # transaction_timeout, so a worker's limit only catches what has run away.
 STATEMENT_TIMEOUT = int(deadlines.LONGEST * 1000) - 500 if READS else 5_000 if WEB else 60_000
 LOCK_TIMEOUT = 2_000
+# Seconds. Web servers give a connection back to their pool after each request; a worker keeps its own from task to
+# task, but not forever: a primary that a failover made a replica goes on answering whoever stays connected.
+CONN_MAX_AGE = 0 if WEB else 60
 # Seconds to wait for one of the pool's connections. A reader has other servers to ask.
 POOL_TIMEOUT = 1 if READS else 2
 
@@ -30,7 +33,7 @@ def connection(url: str, *, pool_timeout: float = POOL_TIMEOUT) -> dict:
     }
     if WEB:
         options["pool"] = pool(pool_timeout)
-    return {**parsed, "OPTIONS": options, "CONN_MAX_AGE": 0 if WEB else None, "CONN_HEALTH_CHECKS": not WEB}
+    return {**parsed, "OPTIONS": options, "CONN_MAX_AGE": CONN_MAX_AGE, "CONN_HEALTH_CHECKS": not WEB}
 
 
 def pool(timeout: float) -> dict:

@@ -84,7 +84,7 @@ def apply_batch(partition: int) -> bool:
 
 def isolate(batch: Batch) -> None:
     """Run the commands of a batch that keeps killing its worker one by one, and bury the one that does."""
-    logger.error("partition %d: workers die; its commands are run one by one", batch.partition)
+    logger.error("partition %d: a worker died in this batch; its commands are run one by one", batch.partition)
     for read in batch.reads:
         try:
             _apply_again(batch, [read])

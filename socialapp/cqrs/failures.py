@@ -1,5 +1,6 @@
 """Whose fault is an error? The servers' (try the same again) or the command's or event's (put it aside)."""
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import InterfaceError, OperationalError
 from psycopg.errors import CheckViolation
 
@@ -17,7 +18,9 @@ ELSEWHERE = ("08", "40", "53", "57P", "58")
 
 def is_infrastructure(error: BaseException) -> bool:
     """Whether an error says something about the servers, and nothing about what was being done."""
-    lost = isinstance(error, valkey.UNREACHABLE) or _is_postgres(error, INFRASTRUCTURE)
+    # Celery ends a drain that takes too long wherever it happens to be.
+    elsewhere = isinstance(error, (*valkey.UNREACHABLE, SoftTimeLimitExceeded))
+    lost = elsewhere or _is_postgres(error, INFRASTRUCTURE)
     return lost or is_out_of_time(error) or _lacks_a_partition(error)
 
 

@@ -13,8 +13,10 @@ from socialapp.cqrs.failures import is_out_of_time
 
 # The name of notes about a batch, of which nobody can tell who in it is the culprit.
 BATCH = "batch"
-# Workers are killed for other reasons, too: by deploys, and by operators.
-MOST_DEATHS = 3
+# A batch in which a worker has died is run one by one, which harms nobody. A command is buried only when two more die
+# while it runs alone: workers are killed for other reasons, too.
+MOST_DEATHS_OF_A_BATCH = 1
+MOST_DEATHS_ALONE = 2
 # Seconds. Deaths that lie further apart have other reasons.
 REMEMBERED = 3600
 
@@ -26,8 +28,9 @@ class KeepsKillingItsWorker(Exception):
 @contextmanager
 def watched(partition: int, name: str) -> Iterator[None]:
     """Run something under a note by `name`. Raises KeepsKillingItsWorker instead when that many have died in it."""
-    if _note(partition, name) > MOST_DEATHS:
-        raise KeepsKillingItsWorker(f"its worker died {MOST_DEATHS} times")
+    deaths = _note(partition, name) - 1
+    if deaths >= (MOST_DEATHS_OF_A_BATCH if name == BATCH else MOST_DEATHS_ALONE):
+        raise KeepsKillingItsWorker(f"workers died in it: {deaths} by itself, and before in its batch")
     try:
         yield
     except Exception as error:

@@ -12,6 +12,8 @@ logger = logging.getLogger(__name__)
 UNREACHABLE = (*valkey.UNREACHABLE, BrokerError)
 # Milliseconds after which a consumer may be woken again although it has not answered.
 CONSUMER_FLAG_TTL = 1_000
+# Seconds. While no worker runs, beat's ticks must not fill the broker's memory.
+EXPIRES = 60
 
 
 def wake_partition(partition: int) -> None:
@@ -41,6 +43,6 @@ def wake_consumers() -> None:
 def _publish(task: str, *arguments: object) -> None:
     name = f"socialapp.cqrs.tasks.{task}"
     try:
-        current_app.send_task(name, arguments, retry=False, ignore_result=True)
+        current_app.send_task(name, arguments, retry=False, ignore_result=True, expires=EXPIRES)
     except UNREACHABLE as error:
         logger.warning("the broker did not take %s: %s", name, error)

@@ -25,7 +25,7 @@ def run(partition: int, *deaths: str) -> int:
     return subprocess.run(command, timeout=60, check=False).returncode
 
 
-def _patch(death: str) -> None:
+def patch(death: str) -> None:
     when, path, *word = death.split()
     module_name, _, name = path.rpartition(".")
     module = importlib.import_module(module_name)
@@ -48,7 +48,7 @@ def _main(partition: str, *deaths: str) -> None:
     from socialapp.cqrs import apply
 
     for death in deaths:
-        _patch(death)
+        patch(death)
     apply.drain(int(partition))
 
 

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import Error, connection
 
 from posts.commands import CreateComment, CreatePost
@@ -89,6 +90,19 @@ def test_an_error_of_the_servers_leaves_the_whole_batch_for_the_next_try(post, a
     assert not DeadLetter.objects.filter(pk__in=ids).exists()
 
 
+def test_a_drain_that_celery_ends_blames_nobody(post, author, monkeypatch):
+    accepted = submit(CreateComment(str(post), "comment"), actor_id=author)
+
+    def write(posts):
+        raise SoftTimeLimitExceeded
+
+    with monkeypatch.context() as patched, pytest.raises(SoftTimeLimitExceeded):
+        patched.setattr(comments, "write_counts", write)
+        apply.drain(partition_of(post))
+    apply.drain(partition_of(post))
+    assert outcomes.lookup([accepted.command_id])[accepted.command_id].status == "applied"
+
+
 def test_a_deadlock_does_so_too(post, author, servers, monkeypatch):
     """A real one, which Postgres ends by cancelling the drain: the other session would look for it much later."""
     partition = partition_of(post)
@@ -140,7 +154,7 @@ def test_a_command_that_never_ends_is_found_like_one_that_kills_its_worker(post,
 
     monkeypatch.setattr(apply, "LONGEST_TRANSACTION", 500)
     monkeypatch.setattr(comments, "_new_comment", new_comment)
-    for _ in range(2 * suspects.MOST_DEATHS):
+    for _ in range(suspects.MOST_DEATHS_OF_A_BATCH + suspects.MOST_DEATHS_ALONE):
         with pytest.raises(Error):
             apply.drain(partition)
     apply.drain(partition)
