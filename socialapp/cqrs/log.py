@@ -152,9 +152,16 @@ def read(partition: int, *, limit: int) -> list[Entry]:
 
 
 def _take_over(partition: int, kept: list[InboxCommand]) -> None:
-    """What the log would know if it had been there: the idempotency keys, and how far the stamps have come."""
+    """What the log would know if it had been there: idempotency keys, statuses, and how far the stamps have come."""
     claims.remember(kept)
-    valkey.command_log().eval(RAISE_CLOCK, 1, keys.clock(partition), kept[-1].stamp)
+    pipeline = valkey.command_log().pipeline(transaction=False)
+    for command in kept:
+        status = {"status": "accepted", "type": command.type, "actor": command.actor_id}
+        status |= {"resource_type": command.resource_type, "resource_id": command.resource_id}
+        pipeline.set(keys.status(command.pk), orjson.dumps(status), nx=True, ex=ACCEPTED_TTL)
+    # The pipelines of a cluster refuse eval(), but not this.
+    pipeline.execute_command("EVAL", RAISE_CLOCK, 1, keys.clock(partition), kept[-1].stamp)
+    pipeline.execute()
 
 
 def _read_group(partition: int, start: str, limit: int) -> list[Entry]:
@@ -196,7 +203,6 @@ def waiting_partitions() -> list[int]:
     """Partitions in which commands wait."""
     pipeline = valkey.command_log().pipeline(transaction=False)
     for partition in range(PARTITIONS):
-        # The pipelines of a cluster refuse eval(), but not this.
         pipeline.execute_command("EVAL", BACKLOG, 1, keys.stream(partition))
     streamed = {partition for partition, waiting in enumerate(pipeline.execute()) if waiting}
     return sorted(streamed | inbox.waiting_partitions())

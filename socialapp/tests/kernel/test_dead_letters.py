@@ -24,7 +24,7 @@ def handler(monkeypatch):
     class Handler:
         def breaks(self, cls):
             def fail(envelopes, effects):
-                raise ZeroDivisionError("the handler has a bug")
+                raise ZeroDivisionError(f"the handler has a bug: {envelopes[0].id}")
 
             monkeypatch.setitem(commands._handlers, cls, fail)
 
@@ -67,7 +67,7 @@ def test_a_requeued_command_is_applied_under_its_own_id(letter, drain_all):
     letter.refresh_from_db()
     assert letter.state == "requeued"
     assert steps_of(letter) == [
-        ("buried", "worker", "ZeroDivisionError: the handler has a bug"),
+        ("buried", "worker", f"ZeroDivisionError: the handler has a bug: {letter.pk}"),
         ("requeued", "ada", "the handler was mended"),
     ]
 
@@ -210,14 +210,14 @@ def test_without_the_log_the_decision_stands_and_is_carried_out_later(letter, dr
     assert status_of(letter) == "applied"
 
 
-def test_errors_of_one_cause_are_of_one_kind(author, drain_all):
-    post = submit(CreatePost("host"), actor_id=author).resource_id
-    poison = [submit(CreateComment(str(post), "x"), actor_id=new_id()).command_id for _ in range(3)]
+def test_errors_of_one_cause_are_of_one_kind(author, drain_all, handler):
+    handler.breaks(CreatePost)
+    poison = [submit(CreatePost("host"), actor_id=author).command_id for _ in range(3)]
     drain_all()
     letters = DeadLetter.objects.filter(pk__in=poison)
     assert len({letter.error for letter in letters}) == 3
     (kind,) = {letter.kind for letter in letters}
-    assert kind.startswith("IntegrityError: insert or update on table")
+    assert kind.startswith("ZeroDivisionError: the handler has a bug")
 
 
 def test_a_key_that_was_forgotten_does_not_come_back(letter, drain_all):

@@ -9,7 +9,7 @@ from config.settings import caches
 from deploy.embedded import binaries
 from posts.commands import CreatePost, EditPost, LikePost, UnlikePost
 from posts.models import Like, Post
-from socialapp.cqrs import apply, inbox, log, outcomes, routing
+from socialapp.cqrs import apply, commands, deferrals, inbox, log, outcomes, routing
 from socialapp.cqrs.breaker import Breaker
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.consistency import Token
@@ -101,6 +101,25 @@ def test_a_late_double_does_not_undo_what_came_after_it(own_log, author, drain_a
     assert late.stamp > InboxCommand.objects.latest("stamp").stamp
     drain_all()
     assert Like.objects.get(post=post, user=author).active is False
+
+
+def test_a_command_of_the_inbox_may_have_to_wait_like_any_other(own_log, author, drain_all, monkeypatch):
+    """It is set aside in the log, and no longer in the inbox; the next on its aggregate keeps its place behind it."""
+    post = submit(CreatePost("host"), actor_id=author).resource_id
+    drain_all()
+    with own_log.frozen():
+        newer = submit(EditPost("newer"), actor_id=author, resource_id=post)
+        last = submit(EditPost("last"), actor_id=author, resource_id=post)
+    partition = partition_of(post)
+    with monkeypatch.context() as older_deploy:
+        older_deploy.delitem(commands._types, ("EditPost", 1))
+        drain_all()
+        assert (status_of(newer), status_of(last)) == ("accepted", "accepted")
+        assert (InboxCommand.objects.count(), log.backlog(partition)) == (0, 0)
+        assert deferrals.waiting_partitions() == [partition]
+    apply.drain(partition)
+    assert Post.objects.get(pk=post).text == "last"
+    assert deferrals.waiting_partitions() == []
 
 
 def test_log_and_inbox_keep_their_order(own_log, author, drain_all):
