@@ -9,7 +9,6 @@ from django.core.management.base import CommandError
 from posts.commands import CreateComment, CreatePost
 from socialapp.cqrs import dead_letters
 from socialapp.cqrs.dead_letters import DiscardDeadLetter
-from socialapp.cqrs.ids import new_id
 from socialapp.cqrs.models import DeadLetter
 from socialapp.cqrs.submit import submit
 
@@ -21,9 +20,9 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def letters(author, drain_all):
-    """The ids of three comments by nobody, which break a foreign key."""
+    """The ids of three comments that are too long for their column."""
     post = submit(CreatePost("host"), actor_id=author).resource_id
-    poison = [str(submit(CreateComment(str(post), "x"), actor_id=new_id()).command_id) for _ in range(3)]
+    poison = [str(submit(CreateComment(str(post), "x" * 2001), actor_id=author).command_id) for _ in range(3)]
     drain_all()
     return poison
 
@@ -36,13 +35,13 @@ def test_a_list_names_them_and_counts_by_error(run, letters):
     said = run("dead_letters", "list", "--id", *letters)
     assert all(letter in said for letter in letters)
     assert "3 dead letters" in said
-    assert "       3  CreateComment  IntegrityError" in said
+    assert "       3  CreateComment  DataError" in said
 
 
 def test_a_list_is_filtered(run, letters):
     assert "0 dead letters" in run("dead_letters", "list", "--type=LikePost", "--id", *letters)
     assert "0 dead letters" in run("dead_letters", "list", "--error=no such error", "--id", *letters)
-    assert "3 dead letters" in run("dead_letters", "list", "--error=INTEGRITY", "--id", *letters)
+    assert "3 dead letters" in run("dead_letters", "list", "--error=TOO LONG", "--id", *letters)
     assert "0 dead letters" in run("dead_letters", "list", "--state=discarded", "--id", *letters)
 
 
