@@ -11,6 +11,9 @@ from socialapp.cqrs.deferrals import Held, Waiting
 
 logger = logging.getLogger(__name__)
 
+# What decoding raises for an entry that somebody else wrote, or that a disk has damaged.
+NOT_A_COMMAND = (ValueError, KeyError, TypeError, AttributeError)
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -48,7 +51,12 @@ def read(partition: int, *, limit: int) -> Batch:
     batch = Batch(partition, now)
     waits, held = [], Held()
     for waiting in sorted([*aside, *map(Waiting, streamed)], key=lambda one: one.entry.stamp):
-        command = _decode(waiting)
+        try:
+            command = _decode(waiting)
+        except NOT_A_COMMAND as error:
+            logger.error("partition %d: put away what is no command: %r", partition, error)
+            log.put_away(partition, [waiting.entry])
+            continue
         if isinstance(command, Stranger) or waiting.due > now or held.holds(command):
             held.add(command)
             waits.append(waiting)

@@ -101,3 +101,8 @@ def deaths(partition: int) -> str:
 def waiting(partition: int) -> str:
     """Commands that were set aside: a sorted set by the time when they are due (deferrals.py)."""
     return f"{PREFIX}:log:waiting:{{p{partition:x}}}"
+
+
+def unreadable(partition: int) -> str:
+    """Entries of the log that are no commands, kept for somebody to look at: a stream."""
+    return f"{PREFIX}:log:unreadable:{{p{partition:x}}}"

@@ -194,6 +194,14 @@ def acknowledge(partition: int, entries: Iterable[Entry]) -> None:
         inbox.forget(stored)
 
 
+def put_away(partition: int, entries: Iterable[Entry]) -> None:
+    """Keep entries that are no commands where they stop nobody and somebody can look at them."""
+    entries = list(entries)
+    for entry in entries:
+        valkey.command_log().xadd(keys.unreadable(partition), {"c": entry.body, "s": entry.stamp})
+    acknowledge(partition, entries)
+
+
 def backlog(partition: int) -> int:
     """How many commands of a partition are not acknowledged."""
     return valkey.command_log().eval(BACKLOG, 1, keys.stream(partition)) + inbox.backlog(partition)

@@ -10,8 +10,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from socialapp.cqrs import audit, valkey
+from socialapp.cqrs import audit, backlog, progress, roles, valkey
 from socialapp.cqrs.audit import CACHE
+from socialapp.cqrs.models import DeadLetter
+from socialapp.cqrs.routing import DOWN, PRIMARY
 from socialapp.ops import auditing
 from socialapp.ops.auditing import Counts
 
@@ -71,5 +73,78 @@ def _agreement(counts: Counts) -> Iterable[Metric]:
     return [checked, agreed, share]
 
 
+class CommandLog(Collector):
+    """What waits in the log, and whether it can be asked. Only the write pool may look into it."""
+
+    def collect(self) -> Iterable[Metric]:
+        if not roles.may_write():
+            return
+        up = GaugeMetricFamily("socialapp_log_up", "Whether the command log (LOG_URL) answers.")
+        try:
+            partitions = backlog.in_log()
+        except valkey.UNREACHABLE:
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield up
+        for name, described, value in LOG:
+            family = GaugeMetricFamily(name, described, labels=["partition"])
+            for found in partitions:
+                family.add_metric([f"{found.partition:x}"], value(found))
+            yield family
+
+
+LOG = (
+    ("socialapp_log_waiting", "Commands that nobody has acknowledged.", lambda found: found.streamed),
+    ("socialapp_log_oldest_seconds", "Since the oldest of them was accepted.", lambda found: found.seconds),
+    ("socialapp_log_set_aside", "Commands that wait for something else.", lambda found: found.set_aside),
+    ("socialapp_log_unreadable", "Entries that are no commands.", lambda found: found.unreadable),
+)
+
+
+class Primary(Collector):
+    """What waits on the primary for a worker, a consumer or an operator. From the write pool as well."""
+
+    def collect(self) -> Iterable[Metric]:
+        if not roles.may_write():
+            return []
+        up = GaugeMetricFamily("socialapp_primary_up", "Whether the primary (DATABASE_URL) answers.")
+        try:
+            found = [_inbox(), _dead_letters(), *_consumers()]
+        except DOWN:
+            up.add_metric([], 0)
+            return [up]
+        up.add_metric([], 1)
+        return [up, *found]
+
+
+def _inbox() -> Metric:
+    number = sum(kept for kept, _ in backlog.in_inbox().values())
+    return GaugeMetricFamily("socialapp_inbox_commands", "Commands taken while the log was down.", value=number)
+
+
+def _dead_letters() -> Metric:
+    waiting = DeadLetter.objects.using(PRIMARY).filter(state=DeadLetter.State.BURIED).count()
+    return GaugeMetricFamily("socialapp_dead_letters", "Commands that wait for an operator's decision.", value=waiting)
+
+
+def _consumers() -> Iterable[Metric]:
+    lane = ["consumer", "lane"]
+    unread = GaugeMetricFamily("socialapp_consumer_unread_events", "Up to 100,000 are counted.", labels=lane)
+    behind = GaugeMetricFamily("socialapp_consumer_behind_seconds", "Since the oldest of them happened.", labels=lane)
+    parked = GaugeMetricFamily("socialapp_consumer_parked_events", "Not digested, put aside.", labels=["consumer"])
+    by_name = {}
+    for row in progress.all_consumers():
+        place = [row.offset.consumer, str(row.offset.lane)]
+        unread.add_metric(place, row.events)
+        behind.add_metric(place, row.seconds)
+        by_name[row.offset.consumer] = row.parked
+    for name, number in by_name.items():
+        parked.add_metric([name], number)
+    return [unread, behind, parked]
+
+
 registry = CollectorRegistry()
-registry.register(CacheAudit())
+for collector in (CacheAudit(), CommandLog(), Primary()):
+    registry.register(collector)

@@ -3,11 +3,15 @@
 from collections import Counter
 
 import pytest
+from django.db import OperationalError
 from django.test import RequestFactory
 from prometheus_client.parser import text_string_to_metric_families
 
+from posts.commands import CreateComment, CreatePost
 from socialapp.cqrs import keys, valkey
 from socialapp.cqrs.audit import BEHIND, CACHE, STALE, UNKNOWN, UNREACHABLE, within
+from socialapp.cqrs.ids import partition_of
+from socialapp.cqrs.submit import submit
 from socialapp.ops import auditing, metrics
 from socialapp.tests.client import Api
 
@@ -54,7 +58,49 @@ def test_without_the_state_store_it_still_answers(exposed, monkeypatch):
         raise valkey.RedisError("down")
 
     monkeypatch.setattr(valkey, "state", unreachable)
-    assert exposed() == {("socialapp_state_store_up",): 0}
+    found = exposed()
+    assert found["socialapp_state_store_up",] == 0
+    assert not [name for name, *_ in found if name.startswith("socialapp_cache")]
+
+
+def test_what_waits_is_told_by_partition(exposed, author, drain_all):
+    accepted = submit(CreatePost("waits"), actor_id=author)
+    partition = f"{partition_of(accepted.command_id):x}"
+    found = exposed()
+    assert found["socialapp_log_up",] == 1
+    assert found["socialapp_log_waiting", partition] == 1
+    assert 0 < found["socialapp_log_oldest_seconds", partition] < 60
+    drain_all()
+    found = exposed()
+    assert found["socialapp_log_waiting", partition] == 0
+    assert found["socialapp_log_oldest_seconds", partition] == 0
+
+
+def test_what_waits_on_the_primary_is_told(exposed, author, drain_all):
+    before = exposed()
+    post = submit(CreatePost("host"), actor_id=author).resource_id
+    submit(CreateComment(str(post), "x" * 2001), actor_id=author)
+    drain_all()
+    found = exposed()
+    assert found["socialapp_primary_up",] == 1
+    assert found["socialapp_dead_letters",] == before["socialapp_dead_letters",] + 1
+    assert found["socialapp_inbox_commands",] == 0
+    assert found["socialapp_consumer_unread_events", "post-counts", "0"] >= 1
+    assert found["socialapp_consumer_parked_events", "cache"] == 0
+
+
+def test_without_the_log_or_the_primary_the_rest_is_still_told(exposed, monkeypatch):
+    def unreachable(*arguments, **options):
+        raise valkey.RedisError("down")
+
+    def down():
+        raise OperationalError("down")
+
+    monkeypatch.setattr(valkey, "command_log", unreachable)
+    monkeypatch.setattr(metrics.backlog, "in_inbox", down)
+    found = exposed()
+    assert (found["socialapp_log_up",], found["socialapp_primary_up",]) == (0, 0)
+    assert found["socialapp_state_store_up",] == 1
 
 
 @pytest.mark.parametrize("server", ["read-1", "write-1"])
@@ -65,3 +111,4 @@ def test_every_pool_serves_it_to_whoever_asks_by_address(stack, server):
     found = samples(answer.body)
     assert found["socialapp_state_store_up",] == 1
     assert ("socialapp_cache_audit_checked_total", CACHE) in found
+    assert (("socialapp_log_up",) in found) == (server == "write-1"), "a read server may not look into the log"

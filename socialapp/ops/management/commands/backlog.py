@@ -1,0 +1,37 @@
+"""manage.py backlog: what waits to be applied in each partition, and for how long."""
+
+from django.core.management.base import BaseCommand, CommandError
+
+from socialapp.cqrs import backlog, valkey
+from socialapp.cqrs.backlog import InLog
+from socialapp.cqrs.routing import DOWN
+
+COLUMNS = "{:>9}{:>12}{:>11}{:>11}{:>9}{:>12}"
+# Seconds. Most commands are applied in some hundredths of one.
+LONG = 5
+
+
+class Command(BaseCommand):
+    help = "What waits to be applied, by partition. Exit code 1: something waits for longer than 5 s, or is unreadable."
+
+    def handle(self, **options):
+        try:
+            partitions, inbox = backlog.in_log(), backlog.in_inbox()
+        except (*valkey.UNREACHABLE, *DOWN) as error:
+            raise CommandError(f"The log (LOG_URL) and the primary cannot both be asked: {error}") from error
+        self.stdout.write(COLUMNS.format("partition", "in the log", "oldest", "set aside", "inbox", "unreadable"))
+        late = []
+        for found in partitions:
+            kept, age = inbox.get(found.partition, (0, 0.0))
+            self.stdout.write(line(found, kept, max(age, found.seconds)))
+            if max(age, found.seconds) > LONG or found.unreadable:
+                late.append(f"{found.partition:x}")
+        total = sum(found.all for found in partitions) + sum(kept for kept, _ in inbox.values())
+        self.stdout.write(f"{total:,} commands wait.")
+        if late:
+            raise CommandError(f"Look at partition {', '.join(late)}: do the workers run, and what do they log?")
+
+
+def line(found: InLog, kept: int, seconds: float) -> str:
+    numbers = f"{found.streamed:,}", f"{seconds:,.1f} s", f"{found.set_aside:,}", f"{kept:,}", f"{found.unreadable:,}"
+    return COLUMNS.format(f"{found.partition:x}", *numbers)
