@@ -63,6 +63,14 @@ from config.settings.kernel import (
     REPLICA_TIMEOUT,
 )
 from config.settings.logging import LOGGING
+from config.settings.publishing import (
+    EVENTS_KAFKA_OPTIONS,
+    EVENTS_KAFKA_SERVERS,
+    EVENTS_KAFKA_TOPIC,
+    EVENTS_STREAM,
+    EVENTS_STREAM_LENGTH,
+    EVENTS_STREAM_URL,
+)
 from config.settings.rest import REST_FRAMEWORK, SPECTACULAR_SETTINGS
 from config.settings.security import (
     ALLOWED_HOSTS,

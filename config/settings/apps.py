@@ -19,6 +19,7 @@ INSTALLED_APPS = [
     "socialapp.identity",
     "socialapp.accounts",
     "socialapp.ops",
+    "socialapp.publishing",
     "posts",
     "orders",
 ]

@@ -4,6 +4,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from config.settings.env import ROLE, env
+from config.settings.publishing import EVENTS_STREAM_URL
 
 CLUSTER = ("redis+cluster://", "rediss+cluster://")
 
@@ -40,6 +41,10 @@ CACHES = {
     # LOG_URL: the command log. An fsync of a busy disk may take a while; a write would rather wait than fail.
     "command_log": valkey(env.str("LOG_URL"), timeout=2),
 }
+
+# EVENTS_STREAM_URL: other teams' events. A batch is appended in some milliseconds.
+if EVENTS_STREAM_URL:
+    CACHES["event_stream"] = valkey(EVENTS_STREAM_URL, timeout=1)
 
 SESSION_ENGINE = "django.contrib.sessions.backends.cache"
 SESSION_CACHE_ALIAS = "default"

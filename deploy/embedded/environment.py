@@ -1,6 +1,7 @@
 """What each role's process finds in its environment; `config/settings` reads it. The read role learns no secret
 that would let it write."""
 
+import os
 from urllib.parse import urlencode
 
 from deploy.embedded.credentials import Credentials
@@ -40,4 +41,6 @@ def of_role(role: str, layout: Layout, home: PostgresHome, secret: Credentials, 
     if may_write:
         environment["DATABASE_URL"] = database_url("socialapp", secret.write_password, home, "primary")
         environment["JWT_PRIVATE_KEY"] = secret.jwt_private_key
+        # Where to publish events to, of which the stack has nothing of its own.
+        environment |= {name: value for name, value in os.environ.items() if name.startswith("EVENTS_")}
     return environment

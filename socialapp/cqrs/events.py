@@ -70,6 +70,10 @@ def stale_keys(events: Iterable[object]) -> set[str]:
     return {key for event in events for keys_of in _stale.get(type(event), ()) for key in keys_of(event)}
 
 
+def type_of(event: object) -> EventType:
+    return _by_class[type(event)]
+
+
 def all_types() -> list[EventType]:
     return list(_types.values())
 
@@ -93,7 +97,7 @@ def record(events: list[Recorded]) -> None:
 
 
 def _row(recorded: Recorded) -> dict:
-    declared = _by_class[type(recorded.event)]
+    declared = type_of(recorded.event)
     return {
         "type": declared.name,
         "version": declared.version,

@@ -16,10 +16,14 @@ OUT_OF_TIME = ("25P03", "25P04")
 ELSEWHERE = ("08", "40", "53", "57P", "58")
 
 
+class OutsideUnreachable(Exception):
+    """A server that is not of the house, and that a consumer publishes to, cannot be reached."""
+
+
 def is_infrastructure(error: BaseException) -> bool:
     """Whether an error says something about the servers, and nothing about what was being done."""
     # Celery ends a drain that takes too long wherever it happens to be.
-    elsewhere = isinstance(error, (*valkey.UNREACHABLE, SoftTimeLimitExceeded))
+    elsewhere = isinstance(error, (*valkey.UNREACHABLE, OutsideUnreachable, SoftTimeLimitExceeded))
     lost = elsewhere or _is_postgres(error, INFRASTRUCTURE)
     return lost or is_out_of_time(error) or _lacks_a_partition(error)
 

@@ -1,0 +1,104 @@
+"""Events in a Valkey stream: in the order of each aggregate, at least once, with ids that tell doubles, and bounded."""
+
+import json
+from collections import defaultdict
+
+import pytest
+from django_redis import get_redis_connection
+
+from config.settings import caches
+from deploy.embedded import binaries
+from socialapp.cqrs import consumers, valkey
+from socialapp.cqrs.models import ConsumerOffset, ParkedEvent
+from socialapp.publishing import streams
+from socialapp.tests.valkeys import ValkeyLog, valkey_log
+
+GROUP = "analytics"
+
+
+@pytest.fixture(scope="module")
+def server(servers, tmp_path_factory) -> ValkeyLog:
+    """A Valkey of the other teams."""
+    with valkey_log(binaries.valkey(), tmp_path_factory.mktemp("stream")) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def stream(server, settings):
+    """A client of it, at which a group of subscribers is waiting."""
+    settings.CACHES = settings.CACHES | {"event_stream": caches.valkey(server.url, timeout=0.5)}
+    client = server.client()
+    client.flushdb()
+    client.xgroup_create(settings.EVENTS_STREAM, GROUP, id="0", mkstream=True)
+    return client
+
+
+@pytest.fixture
+def received(stream, settings):
+    """received() is what the group has not read yet, as documents."""
+
+    def read() -> list[dict]:
+        answer = stream.xreadgroup(GROUP, "one", {settings.EVENTS_STREAM: ">"}, count=10_000)
+        rows = answer.values() if isinstance(answer, dict) else [rows for _, rows in answer]
+        entries = [entry for chunks in rows for entry in (chunks[0] if isinstance(answer, dict) else chunks)]
+        return [json.loads(fields[b"event"]) | {"_type": fields[b"type"].decode()} for _, fields in entries]
+
+    return read
+
+
+def test_each_aggregates_events_come_in_order(subscribed, happen, received):
+    run = subscribed(streams.publish)
+    posts = {str(post) for post in happen()}
+    run()
+    sequences = defaultdict(list)
+    for event in received():
+        if event["subject"] in posts:
+            sequences[event["subject"]].append((int(event["sequence"]), event["_type"]))
+    told = [(1, "PostCreated"), (2, "PostLiked"), (3, "PostUnliked")]
+    assert sequences == dict.fromkeys(posts, told)
+
+
+def test_while_the_server_is_down_nothing_is_parked_or_skipped(subscribed, happen, received, server, stream, settings):
+    run = subscribed(streams.publish)
+    with server.frozen():
+        posts = happen()
+        with pytest.raises(valkey.UNREACHABLE):
+            run()
+    name = run()
+    subjects = [event["subject"] for event in received()]
+    assert {str(post) for post in posts} <= set(subjects)
+    assert not ParkedEvent.objects.filter(consumer=name).exists()
+
+
+def test_what_was_published_before_a_crash_comes_again_under_the_same_id(subscribed, happen, received, monkeypatch):
+    run = subscribed(streams.publish)
+    posts = {str(post) for post in happen()}
+
+    class Killed(BaseException):
+        pass
+
+    def dies(*arguments):
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(consumers, "_move", dies)
+        run()
+    ConsumerOffset.objects.update(lease_owner=None, lease_until=None)
+    run()
+    ids = [event["id"] for event in received() if event["subject"] in posts]
+    assert len(set(ids)) == 30 < len(ids)
+
+
+def test_the_stream_is_bounded(subscribed, happen, stream, settings):
+    settings.EVENTS_STREAM_LENGTH = 10
+    run = subscribed(streams.publish)
+    for _ in range(5):
+        happen()
+    run()
+    # Whole nodes of 100 entries are dropped.
+    assert stream.xlen(settings.EVENTS_STREAM) <= 10 + 100
+
+
+def test_the_client_has_timeouts():
+    options = get_redis_connection("event_stream").connection_pool.connection_kwargs
+    assert options["socket_timeout"] and options["socket_connect_timeout"]
