@@ -47,7 +47,7 @@ bench: ## Reads against naive DRF and django-cacheops, on a stack of its own (ne
 	@$(IN_VENV) -m pip install -q --disable-pip-version-check -r deploy/bench/requirements.txt
 	@$(IN_VENV) -m deploy.bench --output "$(VAR)/bench" $(ARGS)
 
-chaos: ## Kill and freeze parts of a stack of its own under load, then the long form of the read cache's proof; 9 minutes
+chaos: ## Kill and freeze parts of a stack of its own under load, then the long form of the read cache's proof; 25 minutes
 	@$(IN_VENV) -m deploy.chaos --output "$(VAR)/chaos" $(ARGS)
 	@$(IN_VENV) -m pytest -q socialapp/tests/proof --hypothesis-profile=chaos --proof-report="$(VAR)/chaos/proof.json"
 

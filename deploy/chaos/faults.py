@@ -26,6 +26,13 @@ def killed(stack: Stack, program: str) -> Iterator[None]:
 
 
 @contextmanager
+def main_killed(stack: Stack, program: str) -> Iterator[None]:
+    """Only the process that supervisord started; its children are orphans."""
+    send(stack.pid(program), signal.SIGKILL)
+    yield
+
+
+@contextmanager
 def down(stack: Stack, program: str) -> Iterator[None]:
     """Killed, and not started again before the end."""
     supervisor = supervision.rpc(stack.layout)

@@ -63,11 +63,11 @@ class Readers:
                 thread.join()
 
 
-def connect(at: str | Path) -> http.client.HTTPConnection:
+def connect(at: str | Path, *, timeout: float = TIMEOUT) -> http.client.HTTPConnection:
     if isinstance(at, Path):
-        return UnixConnection(at, timeout=TIMEOUT)
+        return UnixConnection(at, timeout=timeout)
     address = urlsplit(at)
-    return http.client.HTTPConnection(address.hostname, address.port, timeout=TIMEOUT)
+    return http.client.HTTPConnection(address.hostname, address.port, timeout=timeout)
 
 
 def get(connection: http.client.HTTPConnection, where: str, path: str) -> Sample:

@@ -42,6 +42,10 @@ class Row:
     slowest: float
     failures: list[str] = field(default_factory=list)
 
+    @property
+    def remarks(self) -> list[str]:
+        return self.failures
+
 
 def run(stack: Stack, *, seconds: float) -> Iterator[Row]:
     """Rows as they are measured. seconds: of each phase; a fault is held as long."""
