@@ -43,7 +43,7 @@ load: ## Load on the running stack: USERS=50 DURATION=60s, or WEB=1 for locust's
 	@$(IN_VENV) -m locust -f locustfile.py --host "http://127.0.0.1:$(PORT)" \
 	  $(if $(WEB),,--headless -u $(USERS) -r $(USERS) -t $(DURATION) --only-summary) $(ARGS)
 
-bench: ## Reads against naive DRF and django-cacheops, on a stack of its own (needs wrk); ARGS="--posts 20000 --rounds 1"
+bench: ## Reads and writes against naive DRF, django-cacheops and Celery (needs wrk); ARGS="--only writes --rounds 1"
 	@$(IN_VENV) -m pip install -q --disable-pip-version-check -r deploy/bench/requirements.txt
 	@$(IN_VENV) -m deploy.bench --output "$(VAR)/bench" $(ARGS)
 

@@ -1,4 +1,4 @@
-"""The chart of `make bench`: rates and latencies of each subject, per scenario, as one PNG."""
+"""The charts of `make bench`: what was measured of each subject, per scenario, one PNG of reads and one of writes."""
 
 from pathlib import Path
 
@@ -6,12 +6,15 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from deploy.bench import writes
 from deploy.bench.reads import Row
 
 matplotlib.use("agg")
 
 # Told apart without colours, too: the order of the bars is the order of the legend.
 COLOURS = {"naive": "#9a9a9a", "cacheops": "#c98b2b", "socialapp": "#2f6fb3", "gateway": "#173f6b"}
+# Of the 50th and the 99th percentile.
+SHADES = (COLOURS["socialapp"], COLOURS["gateway"])
 # What is drawn of a row, the title, and the unit.
 DRAWN = (("rate", "Reads per second", ""), ("p50", "Median latency", "ms"), ("cpu_ms", "CPU behind a read", "ms"))
 
@@ -41,6 +44,42 @@ def bars(axes: Axes, rows: list[Row], field: str) -> None:
     axes.set_yscale("log")
     axes.margins(y=0.18)
     axes.set_xticks([n + 1.5 * width for n in range(len(scenarios))], scenarios)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw_writes(rows: list[writes.Row], path: Path) -> None:
+    """A plot of rates per scenario, and one of the times from 202 to visible."""
+    figure = Figure(figsize=(15, 4.2), layout="constrained")
+    plots = figure.subplots(1, 4)
+    for axes, scenario in zip(plots, (writes.HOT, writes.SPREAD, writes.POSTS), strict=False):
+        found = [row for row in rows if row.scenario == scenario]
+        drawn = axes.bar([row.subject for row in found], [row.rate for row in found], color=colours(found))
+        axes.bar_label(drawn, labels=[short(row.rate) for row in found], fontsize=8, padding=2)
+        axes.set_title(f"{scenario}, per second")
+        finish(axes)
+    times(plots[-1], [row for row in rows if row.scenario in (writes.LOW, writes.HIGH)])
+    figure.savefig(path, dpi=110)
+
+
+def times(axes: Axes, rows: list[writes.Row]) -> None:
+    for place, percentile in enumerate(("p50", "p99")):
+        values = [getattr(row, percentile) for row in rows]
+        places = [number + place * 0.4 for number in range(len(rows))]
+        drawn = axes.bar(places, values, 0.4, color=SHADES[place], label=percentile)
+        axes.bar_label(drawn, labels=[short(value) for value in values], fontsize=8, padding=2)
+    axes.set_title("From 202 to visible, ms")
+    axes.set_xticks([number + 0.2 for number in range(len(rows))], [row.scenario for row in rows])
+    axes.legend()
+    finish(axes)
+
+
+def colours(rows: list[writes.Row]) -> list[str]:
+    return [COLOURS.get(row.subject.partition(",")[0], COLOURS["cacheops"]) for row in rows]
+
+
+def finish(axes: Axes) -> None:
+    axes.margins(y=0.18)
+    axes.tick_params("x", labelrotation=30)
     axes.spines[["top", "right"]].set_visible(False)
 
 

@@ -1,4 +1,4 @@
-"""Servers under test: one gunicorn of the read pool's settings each, on a port of its own, and a stack below them."""
+"""Servers under test: one gunicorn of a pool's settings each, on a port of its own, and a stack below them."""
 
 import os
 import shutil
@@ -43,10 +43,13 @@ def running_stack() -> Iterator[Stack]:
 
 
 @contextmanager
-def gunicorn(stack: Stack, application: str, *, workers: int, **environment: str) -> Iterator[Server]:
+def gunicorn(
+    stack: Stack, application: str, *, workers: int, pool: str = "read", **environment: str
+) -> Iterator[Server]:
+    """pool: read or write; its settings and its role."""
     port = free_port()
-    environment = os.environ | stack.environment("read") | {"GUNICORN_WORKERS": str(workers)} | environment
-    command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn/read.py", "-b", f"127.0.0.1:{port}"]
+    environment = os.environ | stack.environment(pool) | {"GUNICORN_WORKERS": str(workers)} | environment
+    command = [sys.executable, "-m", "gunicorn", "-c", f"config/gunicorn/{pool}.py", "-b", f"127.0.0.1:{port}"]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen([*command, application], cwd=CHECKOUT, env=environment, stderr=errors)
         try:
@@ -78,7 +81,7 @@ def application_error(log: bytes) -> str:
 
 
 def cpu_seconds(pids: list[int]) -> float:
-    """User and system time of these processes and all their children, so far."""
+    """User and system time of these processes and all their children, so far; also of children that have ended."""
     total = 0.0
     for pid in pids:
         process = psutil.Process(pid)
@@ -87,7 +90,7 @@ def cpu_seconds(pids: list[int]) -> float:
                 times = member.cpu_times()
             except psutil.NoSuchProcess:
                 continue
-            total += times.user + times.system
+            total += times.user + times.system + times.children_user + times.children_system
     return total
 
 

@@ -1,4 +1,5 @@
-"""Settings of both peers. PEER=naive is plain DRF on the primary; PEER=cacheops adds django-cacheops."""
+"""Settings of all peers. PEER=naive is plain DRF on the primary; PEER=cacheops adds django-cacheops; PEER=writes may
+write, over HTTP and from Celery tasks."""
 
 import environ
 
@@ -31,8 +32,11 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
-DATABASES = {"default": environ_url(env.str("DATABASE_READ_URL")) | {"CONN_MAX_AGE": None}}
+PRIMARY_URL = "DATABASE_URL" if PEER == "writes" else "DATABASE_READ_URL"
+DATABASES = {"default": environ_url(env.str(PRIMARY_URL)) | {"CONN_MAX_AGE": None}}
 REST_FRAMEWORK = {"DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"]}
+# Writes are authenticated by the project's own class, so that it makes no difference.
+JWT_PUBLIC_KEYS = env.list("JWT_PUBLIC_KEYS", default=[])
 LOGGING = {"version": 1, "root": {"level": "ERROR"}}
 
 if PEER == "cacheops":

@@ -2,9 +2,11 @@
 
 from django.urls import path
 
-from deploy.bench.peers import views
+from deploy.bench.peers import views, writes
 
 urlpatterns = [
+    path("api/v1/posts", writes.CreatePostView.as_view()),
+    path("api/v1/posts/<uuid:post_id>/like", writes.LikeView.as_view()),
     path("api/v1/posts/<uuid:pk>", views.PostView.as_view()),
     path("api/v1/posts/<uuid:post_id>/comments", views.CommentsView.as_view()),
     path("api/v1/users/<str:username>/posts", views.PostsByAuthorView.as_view()),
