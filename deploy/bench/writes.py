@@ -52,7 +52,7 @@ def compare(stack: Stack, options, say) -> list[Row]:
     crowd = Crowd.of(stack)
     with ExitStack() as exits:
         pool = {"workers": options.workers, "pool": "write"}
-        peer = exits.enter_context(gunicorn(stack, "deploy.bench.peers.wsgi", **pool, PEER="writes"))
+        peer = exits.enter_context(gunicorn(stack, "deploy.bench.peers.wsgi", **pool, **drains.peer_environment(stack)))
         ours = exits.enter_context(gunicorn(stack, "config.wsgi", **pool))
         rows = []
         for scenario, hot in ((HOT, True), (SPREAD, False)):

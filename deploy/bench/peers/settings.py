@@ -3,6 +3,7 @@ write, over HTTP and from Celery tasks."""
 
 import environ
 
+from config.settings.celery import broker_url
 from config.settings.databases import environ_url
 
 env = environ.Env()
@@ -44,3 +45,10 @@ if PEER == "cacheops":
     CACHEOPS_REDIS = env.str("CACHEOPS_URL")
     CACHEOPS_DEFAULTS = {"timeout": 3600}
     CACHEOPS = {"posts.*": {"ops": "all"}, "accounts.*": {"ops": "all"}}
+
+if PEER == "writes":
+    CELERY_BROKER_URL = broker_url(env.str("PEER_BROKER_URL"))
+    CELERY_TASK_IGNORE_RESULT = True
+    CELERY_TASK_ACKS_LATE = True
+    # Never: by default Celery closes the connections to Postgres before and after each task.
+    CELERY_DB_REUSE_MAX = 1_000_000_000

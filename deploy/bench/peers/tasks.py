@@ -10,13 +10,11 @@ from uuid import UUID
 import django
 from celery import Celery
 
-from config.settings.celery import broker_url
-
 os.environ["DJANGO_SETTINGS_MODULE"] = "deploy.bench.peers.settings"
 django.setup()
 
-app = Celery("peer", broker=broker_url(os.environ["PEER_BROKER_URL"]))
-app.conf.update(task_ignore_result=True, task_acks_late=True, worker_hijack_root_logger=False)
+app = Celery("peer")
+app.config_from_object("django.conf:settings", namespace="CELERY")
 
 
 @app.task
