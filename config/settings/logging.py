@@ -11,6 +11,9 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
+        # Celery's two lines for each task, of which there are dozens a second.
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
         # A 4xx is the client's affair and stands in the gateway's access log already.
         "django.request": {"level": "ERROR"},
         # At ERROR each of these would write a traceback: a client could fill the disk.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from django.db import connections, transaction
 
-from socialapp.cqrs import batches, dead_letters, effects, log, settle, suspects
+from socialapp.cqrs import batches, dead_letters, deferrals, effects, log, settle, suspects
 from socialapp.cqrs.batches import Batch, Read
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.failures import is_infrastructure
@@ -31,6 +31,11 @@ MOST_PAUSED = 1.0
 LONGEST_TRANSACTION = 5_000
 # Advisory locks of the drains, apart from any other use of them.
 LOCK_SPACE = 0x50C1
+# One statement, as each is a trip to the primary. The limits are those of this transaction only.
+LOCK = """
+    SELECT set_config('transaction_timeout', %s, true), set_config('client_connection_check_interval', '1s', true),
+           pg_try_advisory_xact_lock(%s, %s)
+"""
 
 
 class LockHeld(Exception):
@@ -50,25 +55,24 @@ def drain(partition: int) -> bool:
         # Before the read: a command appended after this line sets the flag again and wakes somebody.
         log.clear_wake(partition)
         try:
-            if not apply_batch(partition):
-                return False
+            taken = apply_batch(partition)
         except LockHeld:
             return False
-        if time.monotonic() > deadline:
+        if taken < BATCH or time.monotonic() > deadline:
             break
     # Looked at after the lock is let go, since a task that found it held went away without a word.
-    return log.backlog(partition) > 0
+    return log.backlog(partition) > 0 and not deferrals.is_full(partition)
 
 
-def apply_batch(partition: int) -> bool:
-    """Apply one batch; False when nothing was there to read. Raises LockHeld."""
+def apply_batch(partition: int) -> int:
+    """Apply one batch; returns how many commands were taken from where they waited. Raises LockHeld."""
     batch = None
     try:
         with transaction.atomic(durable=True):
             _lock(partition)
             batch = batches.read(partition, limit=BATCH)
             if not batch.reads:
-                return not batch.idle
+                return batch.taken
             with watched(partition, suspects.BATCH):
                 applied = _perform(batch, batch.reads)
     except KeepsKillingItsWorker:
@@ -79,7 +83,7 @@ def apply_batch(partition: int) -> bool:
         bisect(batch, batch.reads, error)
     else:
         finish(batch, batch.reads, applied)
-    return True
+    return batch.taken
 
 
 def isolate(batch: Batch) -> None:
@@ -181,9 +185,7 @@ def _is_not_the_commands(error: Exception) -> bool:
 
 def _lock(partition: int) -> None:
     """Held until the transaction ends. A worker that freezes loses its connection, and so the lock, in seconds."""
-    limits = "SET LOCAL transaction_timeout = %s; SET LOCAL client_connection_check_interval = '1s'"
     with connections["default"].cursor() as cursor:
-        cursor.execute(limits, [LONGEST_TRANSACTION])
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [LOCK_SPACE, partition])
-        if not cursor.fetchone()[0]:
+        cursor.execute(LOCK, [f"{LONGEST_TRANSACTION}", LOCK_SPACE, partition])
+        if not cursor.fetchone()[-1]:
             raise LockHeld(f"partition {partition}")

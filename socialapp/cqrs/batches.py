@@ -25,16 +25,16 @@ class Read:
 
 @dataclass
 class Batch:
-    """reads: by stamp. now: microseconds. held: where commands were deferred since. idle: nothing was read.
+    """reads: by stamp. now: microseconds. held: where commands were deferred since.
 
-    paused: seconds spent between tries of commands that fail.
+    taken: how many were read, or were due. paused: seconds spent between tries of commands that fail.
     """
 
     partition: int
     now: int
     reads: list[Read] = field(default_factory=list)
     held: Held = field(default_factory=Held)
-    idle: bool = False
+    taken: int = 0
     paused: float = 0
 
     def impatient(self) -> set[UUID]:
@@ -63,7 +63,7 @@ def read(partition: int, *, limit: int) -> Batch:
         else:
             batch.reads.append(Read(waiting, command))
     _set_aside(partition, [waiting for waiting in waits if waiting.entry.log_id])
-    batch.idle = not (streamed or batch.reads)
+    batch.taken = max(len(streamed), len(batch.reads))
     return batch
 
 

@@ -56,6 +56,11 @@ def read(partition: int) -> tuple[int, list[Waiting]]:
     return int(seconds) * 1_000_000 + int(microseconds), [_decode(member, float(due)) for member, due in rows]
 
 
+def is_full(partition: int) -> bool:
+    """Whether the partition stands still."""
+    return valkey.command_log().zcard(keys.waiting(partition)) >= MOST
+
+
 def put(partition: int, waiting: Iterable[Waiting]) -> None:
     """Set commands aside, or change when one that is there is due."""
     members = {_encode(one): one.due for one in waiting}

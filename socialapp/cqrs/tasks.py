@@ -15,6 +15,7 @@ from socialapp.cqrs import (
     heartbeat,
     keys,
     log,
+    pacing,
     partitions,
     promotions,
     retention,
@@ -32,7 +33,7 @@ FORGET_BATCH = 1000
 @shared_task(ignore_result=True)
 def apply_commands(partition: int) -> None:
     """Drain one partition of the command log."""
-    if apply.drain(partition):
+    if pacing.DRAINS.keep(lambda: apply.drain(partition)):
         waking.wake_partition(partition)
 
 
@@ -47,7 +48,7 @@ def wake_partitions() -> None:
 def run_consumer(name: str, lane: int = 0) -> None:
     """Let one event consumer, or one of its lanes, read on."""
     valkey.state().delete(keys.consumer_wake(name, lane))
-    if consumers.run(name, lane):
+    if pacing.CONSUMERS.keep(lambda: consumers.run(name, lane)):
         waking.wake_consumer(name, lane)
 
 

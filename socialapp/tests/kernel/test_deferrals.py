@@ -8,7 +8,7 @@ import pytest
 from posts.commands import CreateComment, CreatePost, EditPost, LikePost
 from posts.models import Post
 from socialapp.accounts.models import User
-from socialapp.cqrs import apply, commands, deferrals, keys, log, outcomes, tasks, valkey, waking
+from socialapp.cqrs import apply, batches, commands, deferrals, keys, log, outcomes, tasks, valkey, waking
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.ids import new_id
 from socialapp.cqrs.models import CommandResult, DeadLetter
@@ -188,6 +188,23 @@ def test_a_partition_in_which_too_much_waits_stands_still(post, author, monkeypa
         later = submit(CreatePost("later"), actor_id=author, resource_id=new_id(PARTITION))
         apply.drain(PARTITION)
         assert statuses(*likes, later) == ["accepted"] * 3
+        assert apply.drain(PARTITION) is False, "nobody comes back at once, and in vain"
         assert (waiting(), log.backlog(PARTITION)) == (2, 1), "it is still where it can be counted"
+    assert apply.drain(PARTITION) is True, "there is room again"
     apply.drain(PARTITION)
     assert statuses(*likes, later) == ["applied"] * 3
+
+
+def test_a_command_that_comes_while_nothing_is_found_is_not_left_to_beat(post, author, monkeypatch):
+    """Its own wake-up meets the lock and goes away; whoever holds the lock has looked already, and looks again."""
+    look, late = batches.read, []
+
+    def looks_too_early(partition, **options):
+        found = look(partition, **options)
+        if not late:
+            late.append(submit(LikePost(), actor_id=author, resource_id=post))
+            log.clear_wake(partition)
+        return found
+
+    monkeypatch.setattr(batches, "read", looks_too_early)
+    assert apply.drain(PARTITION) is True
