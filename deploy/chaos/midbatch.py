@@ -17,9 +17,9 @@ import psycopg
 from deploy.chaos.faults import family, send
 from deploy.embedded.stack import Stack
 
-# Seconds that a batch must stand still before it counts as that of the stopped worker; most take a tenth of it.
-STANDSTILL = 0.1
-LOOKS = 3
+# Seconds that a batch must stand still before it counts as that of the stopped worker; most take a twentieth of it.
+STANDSTILL = 0.2
+LOOKS = 4
 # Seconds after which the worker is hit even so: there may be too little to do.
 PATIENCE = 20.0
 

@@ -19,7 +19,7 @@ API = "/api/v1"
 # Seconds. The gateway gives a server up after 15.
 TIMEOUT = 20.0
 # Seconds between two writes of a client, and before a repeat that was told no other time.
-PAUSE = 0.1
+PAUSE = 0.2
 RETRY = 0.25
 MOST_TRIES = 60
 # Seconds after the end of the load at which a client gives up a write that nobody has answered.
