@@ -11,6 +11,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from socialapp.identity import signing
 from socialapp.tests.client import Api
 from socialapp.tests.http.checks import refused
 
@@ -130,3 +131,15 @@ def test_a_malformed_payload_is_refused(way_in, api_keys, payload):
 @pytest.mark.parametrize("token", ["....", "a.b", "a==.b==.c==", "a" * 8000, "\xe9", "%00", "null"])
 def test_what_is_no_token_is_refused(way_in, token):
     present(way_in, token)
+
+
+def test_a_token_that_was_good_before_still_ends(monkeypatch):
+    token = signing.sign_access(user_id=uuid4(), username="x", is_staff=False)
+    # given a process that has verified it once
+    assert signing.verify_access(token)["username"] == "x"
+    # when its time has come
+    end = time.time() + signing.ACCESS_LIFETIME + 1
+    monkeypatch.setattr("socialapp.identity.signing.time.time", lambda: end)
+    # then it is refused
+    with pytest.raises(signing.InvalidToken):
+        signing.verify_access(token)
