@@ -11,6 +11,6 @@ application = get_wsgi_application()
 # Imported only now, as it needs the apps to be loaded.
 from socialapp.cqrs import roles  # noqa: E402
 from socialapp.cqrs.http.hits import CacheHits  # noqa: E402
+from socialapp.cqrs.http.plain_commands import PlainCommands  # noqa: E402
 
-if not roles.may_write():
-    application = CacheHits(application)
+application = PlainCommands(application) if roles.may_write() else CacheHits(application)

@@ -5,18 +5,14 @@ long as the answer is the same to the last header; a test compares the two.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from django.conf import settings
 from django.core.handlers.wsgi import WSGIRequest
-from django.http import HttpRequest, HttpResponse
-from django.middleware.security import SecurityMiddleware
-from django.urls import URLPattern, get_resolver
-from django.urls.resolvers import RoutePattern
 
 from socialapp.cqrs.fragments import Fragment
-from socialapp.cqrs.http.guard import is_ours, request_id
-from socialapp.cqrs.http.reads import JSON, PublicRead, caching, not_modified, wants_plain_json
+from socialapp.cqrs.http import front
+from socialapp.cqrs.http.guard import request_id
+from socialapp.cqrs.http.reads import JSON, PublicRead, caching, not_modified
 from socialapp.cqrs.problems import Problem
 
 logger = logging.getLogger(__name__)
@@ -30,8 +26,8 @@ class CacheHits:
 
     def __init__(self, application: Callable):
         self._application = application
-        self._routes = [(RoutePattern(route, is_endpoint=True), view()) for route, view in _public_routes()]
-        self._security = _security_headers()
+        self._routes = front.Routes(PublicRead)
+        self._security = front.headers_of("django.middleware.security.SecurityMiddleware")
 
     def __call__(self, environ: dict, start_response: Callable):
         fragment = self._cached(environ) if _is_plain(environ) else None
@@ -47,12 +43,8 @@ class CacheHits:
         return [fragment.body]
 
     def _cached(self, environ: dict) -> Fragment | None:
-        path = environ["PATH_INFO"][1:]
-        for route, view in self._routes:
-            match = route.match(path)
-            if match and not match[0]:
-                return _from_cache(view, environ, match[2])
-        return None
+        found = self._routes.find(environ["PATH_INFO"])
+        return _from_cache(found[0](), environ, found[1]) if found else None
 
 
 def _from_cache(view: PublicRead, environ: dict, arguments: dict) -> Fragment | None:
@@ -68,34 +60,5 @@ def _from_cache(view: PublicRead, environ: dict, arguments: dict) -> Fragment | 
 
 def _is_plain(environ: dict) -> bool:
     return (
-        environ["REQUEST_METHOD"] == "GET"
-        and not any(name in environ for name in PERSONAL)
-        and wants_plain_json(environ)
-        and environ["PATH_INFO"].isascii()
-        and is_ours(environ.get("HTTP_HOST", ""))
-        and (not settings.SECURE_TRANSPORT or environ.get("HTTP_X_FORWARDED_PROTO") == "https")
+        environ["REQUEST_METHOD"] == "GET" and not any(name in environ for name in PERSONAL) and front.is_plain(environ)
     )
-
-
-def _public_routes() -> Iterator[tuple[str, type[PublicRead]]]:
-    for route, pattern in _endpoints(get_resolver().url_patterns):
-        view = getattr(pattern.callback, "view_class", None)
-        if view and issubclass(view, PublicRead):
-            yield route, view
-
-
-def _endpoints(patterns: list, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
-    for pattern in patterns:
-        route = prefix + str(pattern.pattern)
-        if isinstance(pattern, URLPattern):
-            yield route, pattern
-        else:
-            yield from _endpoints(pattern.url_patterns, route)
-
-
-def _security_headers() -> list[tuple[str, str]]:
-    """What Django's middleware adds to each answer of this deployment."""
-    request = HttpRequest()
-    request.META = {"HTTP_X_FORWARDED_PROTO": "https"}
-    response = SecurityMiddleware(lambda _: HttpResponse())(request)
-    return [(name, value) for name, value in response.items() if name != "Content-Type"]

@@ -1,11 +1,15 @@
 """Where the things that commands change can be read: each domain declares its kinds once, beside its write views."""
 
 from dataclasses import dataclass
+from functools import cache
+from uuid import UUID
 
 from django.http import HttpRequest
 from django.urls import reverse
 
 from socialapp.cqrs.fragments import Entities
+
+ANY = str(UUID(int=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +32,14 @@ def declare(resource: Resource) -> Resource:
 
 def href(request: HttpRequest, resource_type: str, resource_id: object) -> str:
     """The absolute URL of a thing."""
+    return request.build_absolute_uri(_path(resource_type).replace(ANY, str(resource_id)))
+
+
+@cache
+def _path(resource_type: str) -> str:
+    """With ANY where the id belongs."""
     resource = _resources[resource_type]
-    path = reverse(resource.route, args=[resource_id] if resource.by_id else [])
-    return request.build_absolute_uri(path)
+    return reverse(resource.route, args=[ANY] if resource.by_id else [])
 
 
 def reference(request: HttpRequest, resource_type: str, resource_id: object) -> dict:

@@ -1,16 +1,21 @@
 """Write views: a validated body becomes a command; 202 at once, or its outcome with `Prefer: wait=N`."""
 
+from contextlib import suppress
+from functools import cache
 from uuid import UUID
 
 from django.http import HttpRequest
 from rest_framework import status
+from rest_framework.exceptions import ValidationError
 from rest_framework.generics import GenericAPIView
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 
 from socialapp.cqrs import outcomes
 from socialapp.cqrs.consistency import Token
 from socialapp.cqrs.http import resources
 from socialapp.cqrs.http.freshness import remember
+from socialapp.cqrs.http.plain import PlainRequest
 from socialapp.cqrs.http.preferences import wait_preference
 from socialapp.cqrs.http.resources import Resource
 from socialapp.cqrs.outcomes import Outcome
@@ -24,11 +29,28 @@ BROWSER_WAIT = 3.0
 
 
 class CommandView(GenericAPIView):
-    """Base of the views that write through the command log."""
+    """Base of the views that write through the command log. A plain request goes without DRF's wrapping."""
+
+    def initialize_request(self, request, *args, **kwargs):
+        return request if isinstance(request, PlainRequest) else super().initialize_request(request, *args, **kwargs)
+
+    def initial(self, request, *args, **kwargs):
+        if not isinstance(request, PlainRequest):
+            super().initial(request, *args, **kwargs)
+            return
+        self.format_kwarg = None
+        request.authenticate(self.get_authenticators())
+        self.check_permissions(request)
+        self.check_throttles(request)
 
     def validated(self, schema: type, **options) -> dict:
         """The body, checked against `schema`. Raises ValidationError."""
-        checked = schema(data=self.request.data, context=self.get_serializer_context(), **options)
+        body = self.request.data
+        if not options:
+            # What is refused is checked again below, which words it.
+            with suppress(ValidationError):
+                return checker(schema).run_validation(body)
+        checked = schema(data=body, context=self.get_serializer_context(), **options)
         checked.is_valid(raise_exception=True)
         return checked.validated_data
 
@@ -92,6 +114,12 @@ class CommandView(GenericAPIView):
         if success == status.HTTP_201_CREATED:
             response["Location"] = resources.href(self.request, resource.type, resource_id)
         return response
+
+
+@cache
+def checker(schema: type) -> Serializer:
+    """One for all requests, as it keeps nothing of them: to copy the fields takes longer than to check a body."""
+    return schema()
 
 
 def require_applied(outcome: Outcome) -> None:
