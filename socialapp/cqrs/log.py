@@ -17,6 +17,7 @@ from socialapp.cqrs import claims, inbox, keys, valkey
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.ids import PARTITIONS, partition_of
 from socialapp.cqrs.models import InboxCommand
+from socialapp.cqrs.scripts import Script
 
 GROUP = "apply"
 # Long enough for any backlog; the outcome replaces it with its own, shorter time.
@@ -59,6 +60,7 @@ return {text, redis.call('SET', KEYS[3], '1', 'NX') and 1 or 0}
 RAISE_CLOCK = """
 if tonumber(ARGV[1]) > tonumber(redis.call('GET', KEYS[1]) or '0') then redis.call('SET', KEYS[1], ARGV[1]) end
 """
+_appending = Script(APPEND)
 BACKLOG = f"{WAITING} return waiting(KEYS[1])"
 
 
@@ -93,19 +95,19 @@ def append(envelope: Envelope, *, after_stamp: int) -> Appended:
     touched = [keys.stream(partition), keys.status(envelope.id), keys.wake(partition), keys.clock(partition)]
     status = orjson.dumps({"status": "accepted", **described(envelope)})
     arguments = envelope.encode(), after_stamp, status, ACCEPTED_TTL, settings.LOG_MOST_WAITING
-    run = _replicated if settings.LOG_REPLICAS else valkey.command_log().eval
-    answer = run(APPEND, len(touched), *touched, *arguments)
+    run = _replicated if settings.LOG_REPLICAS else _appending.run
+    answer = run(touched, *arguments)
     if answer is None:
         raise Full(f"partition {partition}")
     stamp, woke = answer
     return Appended(int(stamp), bool(woke))
 
 
-def _replicated(script: str, count: int, *arguments: object) -> list | None:
-    """Like eval(), until LOG_REPLICAS replicas have it on disk. Raises NotReplicated, though the log itself has it."""
+def _replicated(touched: list[str], *arguments: object) -> list | None:
+    """The same, until LOG_REPLICAS replicas have it on disk. Raises NotReplicated, though the log itself has it."""
     client = valkey.command_log()
-    pipeline = valkey.server_of(client, arguments[0]).pipeline(transaction=False)
-    pipeline.execute_command("EVAL", script, count, *arguments)
+    pipeline = valkey.server_of(client, touched[0]).pipeline(transaction=False)
+    pipeline.execute_command("EVAL", APPEND, len(touched), *touched, *arguments)
     pipeline.execute_command("WAITAOF", 1, settings.LOG_REPLICAS, REPLICATION_TIMEOUT)
     try:
         answer, (_, replicas) = pipeline.execute()
@@ -129,6 +131,11 @@ def described(envelope: Envelope) -> dict:
 
 def clear_wake(partition: int) -> None:
     valkey.command_log().delete(keys.wake(partition))
+
+
+def is_woken(partition: int) -> bool:
+    """Whether a command was appended, and somebody woken, since the flag was cleared."""
+    return bool(valkey.command_log().exists(keys.wake(partition)))
 
 
 def read(partition: int, *, limit: int) -> list[Entry]:

@@ -1,7 +1,7 @@
 """What a cache hit needs of Valkey: GET, MGET and HGET, on redis-py's connections but past its commands.
 
 redis-py spends 48 microseconds of CPU on a GET; with its own connections, but without its pool, retry and response
-layers, it is 14. Used by `reader` only; raises what valkey.UNREACHABLE names.
+layers, it is 14. Used by `reader`, and its connections by `scripts`; raises what valkey.UNREACHABLE names.
 """
 
 import os
@@ -65,8 +65,14 @@ class Node:
 
 
 class OneServer:
-    def __init__(self, client: Redis):
-        self._node = Node(client)
+    def __init__(self, client: Redis, kind: type[Node] = Node):
+        self._node = kind(client)
+
+    def node(self, key: str) -> Node:
+        return self._node
+
+    def relearn(self) -> None:
+        """There is but one."""
 
     def get(self, slots: Sequence[Slot]) -> list[bytes | None]:
         """One round trip, whatever is asked for."""
@@ -80,8 +86,9 @@ class OneServer:
 class Cluster:
     """Keys are grouped by the node that holds them; nodes are asked side by side, one round trip each."""
 
-    def __init__(self, client: RedisCluster):
+    def __init__(self, client: RedisCluster, kind: type[Node] = Node):
         self._client = client
+        self._kind = kind
         self._nodes: dict[str, Node] = {}
 
     def get(self, slots: Sequence[Slot]) -> list[bytes | None]:
@@ -89,13 +96,13 @@ class Cluster:
             return self._get(slots)
         except (MovedError, AskError):
             # Slots have moved: learn where to, and ask again, once.
-            self._client.nodes_manager.initialize()
+            self.relearn()
             return self._get(slots)
 
     def _get(self, slots: Sequence[Slot]) -> list[bytes | None]:
         places: dict[Node, list[int]] = {}
         for place, (key, _) in enumerate(slots):
-            places.setdefault(self._node(key), []).append(place)
+            places.setdefault(self.node(key), []).append(place)
         sent = [(node, node.send([_single(slots[place]) for place in wanted])) for node, wanted in places.items()]
         found: list[bytes | None] = [None] * len(slots)
         for node, connection in sent:
@@ -104,10 +111,13 @@ class Cluster:
                 found[place] = body
         return found
 
-    def _node(self, key: str) -> Node:
+    def relearn(self) -> None:
+        self._client.nodes_manager.initialize()
+
+    def node(self, key: str) -> Node:
         node = self._client.nodes_manager.get_node_from_slot(key_slot(key.encode()))
         if node.name not in self._nodes:
-            self._nodes[node.name] = Node(self._client.get_redis_connection(node))
+            self._nodes[node.name] = self._kind(self._client.get_redis_connection(node))
         return self._nodes[node.name]
 
 
