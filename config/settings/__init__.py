@@ -69,6 +69,7 @@ from config.settings.publishing import (
     EVENTS_KAFKA_SERVERS,
     EVENTS_KAFKA_TOPIC,
     EVENTS_STREAM,
+    EVENTS_STREAM_FSYNC,
     EVENTS_STREAM_LENGTH,
     EVENTS_STREAM_URL,
 )

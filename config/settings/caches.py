@@ -42,9 +42,9 @@ CACHES = {
     "command_log": valkey(env.str("LOG_URL"), timeout=2),
 }
 
-# EVENTS_STREAM_URL: other teams' events. A batch is appended in some milliseconds.
+# EVENTS_STREAM_URL: other teams' events. With `appendfsync everysec` a batch is on disk after up to a second.
 if EVENTS_STREAM_URL:
-    CACHES["event_stream"] = valkey(EVENTS_STREAM_URL, timeout=1)
+    CACHES["event_stream"] = valkey(EVENTS_STREAM_URL, timeout=3)
 
 SESSION_ENGINE = "django.contrib.sessions.backends.cache"
 SESSION_CACHE_ALIAS = "default"

@@ -101,6 +101,34 @@ def test_the_stream_is_bounded(subscribed, happen, stream, settings):
     assert stream.xlen(settings.EVENTS_STREAM) <= 10 + 100
 
 
+def test_what_is_not_on_disk_is_not_published(subscribed, happen, received, stream, monkeypatch):
+    monkeypatch.setattr(streams, "FSYNC", 50)
+    run = subscribed(streams.publish)
+    posts = {str(post) for post in happen()}
+    # The server takes the entries, and leaves it to the kernel when they are on disk.
+    stream.config_set("appendfsync", "no")
+    with pytest.raises(streams.NotOnDisk):
+        run()
+    stream.config_set("appendfsync", "everysec")
+    monkeypatch.setattr(streams, "FSYNC", 2_000)
+    name = run()
+    stream.config_set("appendfsync", "always")
+    assert posts <= {event["subject"] for event in received()}
+    assert not ParkedEvent.objects.filter(consumer=name).exists()
+
+
+def test_a_server_without_a_disk_is_only_taken_when_that_is_said(subscribed, happen, server, stream, settings):
+    run = subscribed(streams.publish)
+    happen()
+    stream.config_set("appendonly", "no")
+    with pytest.raises(valkey.UNREACHABLE, match="appendonly"):
+        run()
+    settings.EVENTS_STREAM_FSYNC = False
+    name = run()
+    stream.config_set("appendonly", "yes")
+    assert not ParkedEvent.objects.filter(consumer=name).exists()
+
+
 def test_the_client_has_timeouts():
     options = get_redis_connection("event_stream").connection_pool.connection_kwargs
     assert options["socket_timeout"] and options["socket_connect_timeout"]
