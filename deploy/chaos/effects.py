@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from deploy.chaos.ledger import Ledger, first_marker
+from deploy.chaos.ledger import Ledger, accepted, first_marker
 
 # Values per question.
 BATCH = 1_000
@@ -48,7 +48,7 @@ class Event:
 class Effects:
     """results: by key. likes: by (post, user), whether the user likes it. events: of all posts, each's in their order.
 
-    dead_letters: of the whole stack; there should be none.
+    dead_letters: accepted writes that ended as such; there should be none.
     """
 
     results: dict[str, Result] = field(default_factory=dict)
@@ -75,10 +75,11 @@ def read(url: str, ledger: Ledger) -> Effects:
     """All that the clients of `ledger` have done. url: of the primary."""
     with psycopg.connect(url, connect_timeout=5, options="-c statement_timeout=60s") as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        return _read(connection, sorted({write.actor for write in ledger}))
+        return _read(connection, ledger)
 
 
-def _read(connection: psycopg.Connection, actors: list[str]) -> Effects:
+def _read(connection: psycopg.Connection, ledger: Ledger) -> Effects:
+    actors = sorted({write.actor for write in ledger})
     posts = [
         Post(*row)
         for row in _rows(
@@ -93,7 +94,7 @@ def _read(connection: psycopg.Connection, actors: list[str]) -> Effects:
         comments=_comments(connection, actors),
         likes=_likes(connection, actors),
         events=_events(connection, [post.id for post in posts]),
-        dead_letters=connection.execute("SELECT count(*) FROM cqrs_deadletter").fetchone()[0],
+        dead_letters=_dead_letters(connection, [write.command_id for write in accepted(ledger)]),
     )
 
 
@@ -123,6 +124,11 @@ def _events(connection: psycopg.Connection, posts: list[str]) -> list[Event]:
         ORDER BY aggregate_id, aggregate_version
     """
     return [Event(*row) for row in _rows(connection, sql, posts)]
+
+
+def _dead_letters(connection: psycopg.Connection, commands: list[str]) -> int:
+    sql = "SELECT command_id::text FROM cqrs_deadletter WHERE command_id = ANY(%s)"
+    return sum(1 for _ in _rows(connection, sql, commands))
 
 
 def _rows(connection: psycopg.Connection, sql: str, wanted: list[str]) -> Iterator[tuple]:
