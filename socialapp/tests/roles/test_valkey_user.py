@@ -24,6 +24,11 @@ FORBIDDEN = [
     ("CACHE_URL", ["CONFIG", "SET", "maxmemory", "1"]),
     ("CACHE_URL", ["ACL", "LIST"]),
     ("CACHE_URL", ["SET", "another-service:key", "1"]),
+    *(
+        (url, command)
+        for url in ("STATE_URL", "LOG_URL", "CACHE_URL")
+        for command in (["CLIENT", "PAUSE", "1"], ["CLIENT", "LIST"])
+    ),
 ]
 
 
