@@ -32,11 +32,23 @@ def answered_within(seconds: float) -> Iterator[None]:
 
 
 class PatientConnection(psycopg.Connection):
-    """Raises NoAnswer, and is closed, when an answer does not come within a block of `answered_within`."""
+    """Raises NoAnswer, and is closed, when an answer does not come within a block of `answered_within`.
+
+    One that its server has closed takes its pool's idle ones with it: after a restart they are as dead, and the pool,
+    which tests one at a time and rests a second, then two in between, would find that out too slowly for a request.
+    """
 
     longest: float | None = None
 
     def wait(self, gen, interval=POLL, timeout=None):
+        try:
+            return self._wait(gen, interval, timeout)
+        except psycopg.OperationalError as error:
+            if self.closed and getattr(self, "_pool", None) and not isinstance(error, NoAnswer):
+                self._pool.drain()
+            raise
+
+    def _wait(self, gen, interval, timeout):
         seconds = _seconds.get() or self.longest
         if seconds is None:
             return super().wait(gen, interval, timeout)

@@ -133,11 +133,6 @@ def clear_wake(partition: int) -> None:
     valkey.command_log().delete(keys.wake(partition))
 
 
-def is_woken(partition: int) -> bool:
-    """Whether a command was appended, and somebody woken, since the flag was cleared."""
-    return bool(valkey.command_log().exists(keys.wake(partition)))
-
-
 def read(partition: int, *, limit: int) -> list[Entry]:
     """The oldest commands that are not acknowledged: first those that an earlier reader left behind.
 
