@@ -34,13 +34,17 @@ class Brokers:
             os.kill(self.process.pid, signal.SIGCONT)
 
     def read(self, topic: str, number: int) -> list:
-        """The next `number` messages, or as many as come in ten seconds; those of a partition in its order."""
+        """The next messages, until `number` different events or none for ten seconds; a partition's in its order.
+
+        An event may come twice: what was sent with one that is refused is sent again without it.
+        """
         consumer = Consumer({"bootstrap.servers": self.servers, "group.id": topic, "auto.offset.reset": "earliest"})
         consumer.subscribe([topic])
-        found = []
+        found, known = [], set()
         try:
-            while len(found) < number and (messages := consumer.consume(number - len(found), timeout=10)):
+            while len(known) < number and (messages := consumer.consume(number - len(known), timeout=10)):
                 found += [message for message in messages if not message.error()]
+                known = {dict(message.headers())["ce_id"] for message in found}
         finally:
             consumer.close()
         return found
