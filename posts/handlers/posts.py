@@ -4,7 +4,7 @@ import re
 
 from posts.commands import CreatePost, DeletePost, EditPost
 from posts.events import PostCreated, PostDeleted, PostEdited
-from posts.handlers.rows import living, lock_posts, usernames
+from posts.handlers.rows import insert_posts, living, lock_posts, usernames
 from posts.models import Post
 from socialapp.cqrs.commands import Envelope, handles
 from socialapp.cqrs.effects import Effects
@@ -36,7 +36,7 @@ def create_post(envelopes: list[Envelope], effects: Effects) -> None:
                 str(post.pk), str(post.author_id), names[post.author_id], post.text, tuple(post.hashtags)
             )
             effects.emit(envelope, event, aggregate_id=post.pk, aggregate_version=1)
-    Post.objects.bulk_create(rows, ignore_conflicts=True)
+    insert_posts(rows)
 
 
 def _new_post(envelope: Envelope) -> Post:

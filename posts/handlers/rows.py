@@ -19,6 +19,33 @@ def lock_posts(post_ids: Iterable[UUID]) -> dict[UUID, Post]:
     return {post.pk: post for post in rows}
 
 
+def insert_posts(posts: list[Post]) -> None:
+    """New posts; one that is there already stays as it is. bulk_create was a third of what applying them costs."""
+    if not posts:
+        return
+    rows = [
+        {
+            "id": post.pk,
+            "author_id": post.author_id,
+            "text": post.text,
+            "hashtags": post.hashtags,
+            "created_at": post.created_at,
+        }
+        for post in posts
+    ]
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO posts_post
+                (id, author_id, text, hashtags, created_at, like_count, comment_count, version, sequence)
+            SELECT *, 0, 0, 1, 1 FROM json_to_recordset(%s::json) AS new (
+                id uuid, author_id uuid, text text, hashtags text[], created_at timestamptz)
+            ON CONFLICT DO NOTHING
+            """,
+            [orjson.dumps(rows).decode()],
+        )
+
+
 def living(posts: dict[UUID, Post], post_id: UUID, envelope: Envelope, effects: Effects) -> Post | None:
     """The post, or None after telling `effects` that it is not there (any more)."""
     post = posts.get(post_id)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from socialapp.cqrs import keys, routing, valkey
+from socialapp.cqrs.keys import Slot
+from socialapp.cqrs.scripts import Script
 
 # Milliseconds. A lease outlives a slow database read, but not a crashed reader's welcome.
 LEASE_TTL = 3_000
@@ -25,14 +27,9 @@ BATCH = 500
 # Pages of one list; a list with more begins anew.
 MOST_FIELDS = 64
 
-# redis-py's pipelines on a cluster refuse eval() and evalsha(), and send EVAL as a command to the node of its keys.
-
-# Where a body is kept: a key, and a field when the key is a list's hash of pages.
-Slot = tuple[str, str]
-
 # An entry is a string, or a hash of pages when a field is given; leases of a hash are a hash too, so that an
 # invalidation voids all of them. `early` asks for the lease although there is an entry, to refresh it.
-LOOKUP = """
+LOOKUP = Script("""
 local entry, lease, floor = KEYS[1], KEYS[2], KEYS[3]
 local field, token, ttl, early = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 if not early then
@@ -51,11 +48,11 @@ else
   redis.call('PEXPIRE', lease, ttl)
 end
 return {2, raised}
-"""
+""")
 
 # An entry begins with its stamp: when it expires and what it cost to load (see `stamps`). The clock is this
 # server's. Pages live as long as their hash; a page that was refreshed early begins a new one.
-FILL = """
+FILL = Script("""
 local entry, lease, floor = KEYS[1], KEYS[2], KEYS[3]
 local field, token, body, position, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local most_fields, cost, early = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == '1'
@@ -79,12 +76,12 @@ end
 local raised = redis.call('GET', floor)
 if not raised or tonumber(raised) < tonumber(position) then redis.call('SET', floor, position) end
 return 1
-"""
+""")
 
 # A floor that is absent is not set to the position of one write: other writes may have raised it higher before
 # the memory was lost. The caller then asks the primary for its present position; the recovery mark proves that
 # the memory was not lost once more in between.
-INVALIDATE = """
+INVALIDATE = Script("""
 local entry, lease, floor, recovery = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local position, token, recovering = ARGV[1], ARGV[2], ARGV[3]
 local dropped = redis.call('DEL', entry)
@@ -101,7 +98,7 @@ if not raised then
 end
 if tonumber(raised) < tonumber(position) then redis.call('SET', floor, position) end
 return 1 + dropped
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +133,13 @@ def lookup_many(slots: Sequence[Slot], *, early: bool = False) -> list[bytes | L
 
     early: leases only, also for slots that have an entry, which stays until it is filled anew or invalidated.
     """
-    pipeline = valkey.read_cache().pipeline(transaction=False)
     tokens = [secrets.token_hex(8) for _ in slots]
-    for (key, field), token in zip(slots, tokens, strict=True):
-        pipeline.execute_command("EVAL", LOOKUP, 3, *_touched(key), field, token, LEASE_TTL, int(early))
-    return [
-        _outcome(slot, token, early, *answer)
-        for slot, token, answer in zip(slots, tokens, pipeline.execute(), strict=True)
+    calls = [
+        (_touched(key), (field, token, LEASE_TTL, int(early)))
+        for (key, field), token in zip(slots, tokens, strict=True)
     ]
+    answers = LOOKUP.run_all(valkey.read_cache(), calls)
+    return [_outcome(slot, token, early, *answer) for slot, token, answer in zip(slots, tokens, answers, strict=True)]
 
 
 def _outcome(slot: Slot, token: str, early: bool, kind: int, told: bytes) -> bytes | Lease | Busy:
@@ -164,15 +160,13 @@ def fill_many(contents: Sequence[tuple[Lease, bytes]], *, position: int, ttl: fl
     ttl: seconds, less up to a tenth, so that what was filled together does not expire together. cost: seconds that
     loading took.
     """
-    pipeline = valkey.read_cache().pipeline(transaction=False)
+    calls = []
     for lease, content in contents:
         key, field = lease.slot
         lifetime = int(ttl * 1000 * random.uniform(0.9, 1))
-        described = [MOST_FIELDS, min(int(cost * 1000) + 1, 99_999), int(lease.early)]
-        pipeline.execute_command(
-            "EVAL", FILL, 3, *_touched(key), field, lease.token, content, position, lifetime, *described
-        )
-    return [bool(filled) for filled in pipeline.execute()]
+        described = (MOST_FIELDS, min(int(cost * 1000) + 1, 99_999), int(lease.early))
+        calls.append((_touched(key), (field, lease.token, content, position, lifetime, *described)))
+    return [bool(filled) for filled in FILL.run_all(valkey.read_cache(), calls)]
 
 
 def invalidate(entry_keys: Iterable[str], *, position: int) -> set[str]:
@@ -205,13 +199,9 @@ def _forgotten(answers: dict[str, int]) -> list[str]:
 
 def _invalidate(entry_keys: list[str], position: int, *, token: str, recovering: bool) -> dict[str, int]:
     """One pass; 0 for keys whose floor the cache has forgotten, 2 for those that had an entry, else 1."""
-    if not entry_keys:
-        return {}
-    pipeline = valkey.read_cache().pipeline(transaction=False)
-    for key in entry_keys:
-        arguments = [position, token, int(recovering), RECOVERY_TTL]
-        pipeline.execute_command("EVAL", INVALIDATE, 4, *_touched(key), keys.recovery(key), *arguments)
-    return dict(zip(entry_keys, pipeline.execute(), strict=True))
+    arguments = (position, token, int(recovering), RECOVERY_TTL)
+    calls = [((*_touched(key), keys.recovery(key)), arguments) for key in entry_keys]
+    return dict(zip(entry_keys, INVALIDATE.run_all(valkey.read_cache(), calls), strict=True))
 
 
 def matching(pattern: str, *, batch: int = 1000) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ look into the cache again.
 from collections.abc import Iterable
 from threading import Event, Lock
 
-from socialapp.cqrs.cache import Slot
+from socialapp.cqrs.keys import Slot
 
 
 class Flights:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import orjson
 
 from socialapp.cqrs import keys, reader
-from socialapp.cqrs.cache import Slot
 from socialapp.cqrs.cursors import decode_cursor
+from socialapp.cqrs.keys import Slot
 from socialapp.cqrs.problems import Gone, NotFound
 
 MISSING = b"missing\n"

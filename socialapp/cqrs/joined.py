@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from socialapp.cqrs import reader
-from socialapp.cqrs.cache import Slot
 from socialapp.cqrs.fragments import Entities, Fragment, Lists, Page, existing
+from socialapp.cqrs.keys import Slot
 
 # Pages that a process remembers, of a few KiB each; then it starts afresh.
 MOST_GUESSES = 2048

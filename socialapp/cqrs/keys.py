@@ -15,6 +15,9 @@ PREFIX = "socialapp:v1"
 # and an idle cache holds more memory: 4,096 floors are under half a MiB.
 BUCKETS = 4096
 
+# Where a body is kept: a key, and a field when the key is a list's hash of pages.
+Slot = tuple[str, str]
+
 
 def entry(resource: str, scope: str, identifier: object) -> str:
     """A cache entry, e.g. socialapp:v1:posts:entity:<id>:{a3f}."""

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 
 from socialapp.cqrs import cache, routing, valkey, wire
 from socialapp.cqrs.breaker import Breaker
-from socialapp.cqrs.cache import Busy, Lease, Slot
+from socialapp.cqrs.cache import Busy, Lease
 from socialapp.cqrs.flights import Flights
+from socialapp.cqrs.keys import Slot
 from socialapp.cqrs.stamps import content_of, horizon, is_due, may_be_due
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from redis import Redis
 from redis.cluster import RedisCluster
 
 from socialapp.cqrs import keys, valkey
-from socialapp.cqrs.cache import Slot
+from socialapp.cqrs.keys import Slot
 
 logger = logging.getLogger(__name__)
 

@@ -101,12 +101,17 @@ def _same_key(envelope: Envelope) -> CommandResult:
 @consumer("cache", outside=True)
 def repeat_invalidations(recorded: list[events.Recorded]) -> None:
     """Durably repeat what `settle` does, for the worker that died or found no cache, and then confirm it."""
+    statuses = log.statuses(list({r.command_id for r in recorded}))
+    confirmed = {command_id for command_id, status in statuses.items() if status.get("confirmed")}
+    left = [r.event for r in recorded if r.command_id not in confirmed]
+    if not left:
+        return
     _, position = routing.position(routing.PRIMARY)
-    cache.invalidate(events.stale_keys(r.event for r in recorded), position=position)
-    command_ids = list({r.command_id for r in recorded})
-    unconfirmed = {
-        command_id: status | {"confirmed": True}
-        for command_id, status in log.statuses(command_ids).items()
-        if status["status"] != "accepted" and not status["confirmed"]
-    }
-    log.publish(unconfirmed)
+    cache.invalidate(events.stale_keys(left), position=position)
+    log.publish(
+        {
+            command_id: status | {"confirmed": True}
+            for command_id, status in statuses.items()
+            if status["status"] != "accepted" and command_id not in confirmed
+        }
+    )

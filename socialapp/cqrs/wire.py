@@ -18,7 +18,7 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError
 
 from socialapp.cqrs import valkey
-from socialapp.cqrs.cache import Slot
+from socialapp.cqrs.keys import Slot
 
 Command = tuple[str, ...]
 

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from socialapp.cqrs import audit, keys, valkey
 from socialapp.cqrs.audit import CACHE, Subject, Violation
-from socialapp.cqrs.cache import Slot
+from socialapp.cqrs.keys import Slot
 
 # How many subjects ended how, by (place, outcome): what `audit.look` tells.
 Counts = Counter[tuple[str, str]]

@@ -8,6 +8,7 @@ from django.core import signing
 from django.db import connections
 from django.test import RequestFactory
 
+from posts import fragments
 from posts.commands import CreatePost, EditPost
 from socialapp.cqrs import apply, consistency, consumers, outcomes, valkey
 from socialapp.cqrs.consistency import COOKIE, MOST_PENDING, BadToken, Token, presented
@@ -120,6 +121,17 @@ def test_the_cache_consumer_confirms_it_later(author, monkeypatch):
         pass
     token, kept = settled(accepted.token, 0.01)
     assert kept and not token.pending
+
+
+def test_the_cache_consumer_leaves_alone_what_was_confirmed(author, drain_all):
+    post = submit(CreatePost("confirmed"), actor_id=author).resource_id
+    drain_all()
+    key, _ = fragments.posts.slots([str(post)])[0]
+    fragments.posts.get(post)
+    assert valkey.read_cache().exists(key)
+    while consumers.run("cache"):
+        pass
+    assert valkey.read_cache().exists(key), "or every entry would be loaded twice"
 
 
 def test_an_outcome_outlives_the_logs_memory(author, drain_all):

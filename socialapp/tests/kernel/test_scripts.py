@@ -18,6 +18,22 @@ def test_a_server_that_has_forgotten_a_script_learns_it_again():
         assert ECHO.run(["key"], 1) == [b"key", b"1"]
 
 
+@pytest.mark.usefixtures("clean_stores")
+def test_so_does_one_in_the_middle_of_a_pipeline():
+    client = valkey.read_cache()
+    client.script_flush()
+    calls = [([f"key{n}"], [n]) for n in range(3)]
+    for _ in range(2):
+        assert ECHO.run_all(client, calls) == [[b"key0", b"0"], [b"key1", b"1"], [b"key2", b"2"]]
+    assert ECHO.run_all(client, []) == []
+
+
+@pytest.mark.usefixtures("clean_stores")
+def test_a_script_that_fails_raises():
+    with pytest.raises(valkey.UNREACHABLE, match="there is no such"):
+        Script("return redis.error_reply('there is no such thing')").run_all(valkey.read_cache(), [(["key"], [])])
+
+
 def test_a_connection_that_the_server_has_closed_costs_no_write(author):
     # given connections that were used, and then cut off as a restart does
     submit(CreatePost("before"), actor_id=author)

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 from socialapp.cqrs import cache, routing
+from socialapp.cqrs.scripts import Script
 
 
-def without(script: str, text: str, instead: str) -> str:
-    assert text in script, f"the script has changed: {text}"
-    return script.replace(text, instead)
+def without(script: Script, text: str, instead: str) -> Script:
+    assert text in script.source, f"the script has changed: {text}"
+    return Script(script.source.replace(text, instead))
 
 
 def lease(monkeypatch):
@@ -46,9 +47,9 @@ def memory_of_other_writes(monkeypatch):
 
 def raising(monkeypatch):
     """A fill leaves the floor as it is."""
-    head, raised, _ = cache.FILL.rpartition("local raised")
+    head, raised, _ = cache.FILL.source.rpartition("local raised")
     assert raised, "the script has changed"
-    monkeypatch.setattr(cache, "FILL", f"{head}return 1")
+    monkeypatch.setattr(cache, "FILL", Script(f"{head}return 1"))
 
 
 def raising_to_the_position_after(monkeypatch):

@@ -5,6 +5,7 @@ from posts.commands import CreatePost, EditPost
 from socialapp.cqrs import cache, heartbeat, roles, routing, servers, valkey
 from socialapp.cqrs.consistency import Token
 from socialapp.cqrs.routing import Requirement, requiring
+from socialapp.cqrs.scripts import Script
 from socialapp.cqrs.submit import submit
 from socialapp.tests.topology.conftest import wait_for
 
@@ -62,7 +63,7 @@ def test_without_the_floor_the_same_read_is_stale(reading, author, drain_all, pa
     """What the test above protects from: take the rule away, and the old text is back."""
     post, _ = written(author, drain_all, monkeypatch, "before")
     fragments.posts.get(post)
-    monkeypatch.setattr(cache, "INVALIDATE", "redis.call('DEL', KEYS[1], KEYS[2]) return 1")
+    monkeypatch.setattr(cache, "INVALIDATE", Script("redis.call('DEL', KEYS[1], KEYS[2]) return 1"))
     with paused_replica():
         with monkeypatch.context() as patched:
             patched.setattr(roles, "may_write", lambda: True)
