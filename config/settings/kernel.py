@@ -19,7 +19,7 @@ REPLICA_TIMEOUT = env.float("REPLICA_TIMEOUT", default=0.5)
 MOST_READS = env.int("MOST_READS", default=12)
 
 # How long a command's outcome stays in the log's memory; afterwards its row in Postgres answers.
-COMMAND_RESULT_TTL = env.int("COMMAND_RESULT_TTL", default=600)
+COMMAND_RESULT_TTL = env.int("COMMAND_RESULT_TTL", default=120)
 
 IDEMPOTENCY_TTL = env.int("IDEMPOTENCY_TTL", default=24 * 3600)
 

@@ -81,13 +81,15 @@ class CommandLog(Collector):
             return
         up = GaugeMetricFamily("socialapp_log_up", "Whether the command log (LOG_URL) answers.")
         try:
-            partitions = backlog.in_log()
+            partitions, memory = backlog.in_log(), backlog.log_memory()
         except valkey.UNREACHABLE:
             up.add_metric([], 0)
             yield up
             return
         up.add_metric([], 1)
         yield up
+        yield GaugeMetricFamily("socialapp_log_memory_bytes", "Used by the log's fullest server.", value=memory.used)
+        yield GaugeMetricFamily("socialapp_log_memory_max_bytes", "Where it refuses commands.", value=memory.most)
         for name, described, value in LOG:
             family = GaugeMetricFamily(name, described, labels=["partition"])
             for found in partitions:

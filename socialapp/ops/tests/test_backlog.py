@@ -47,6 +47,17 @@ def test_what_waits_for_long_is_an_alarm(run, author, monkeypatch):
         run("backlog")
 
 
+def test_a_log_that_is_nearly_full_is_an_alarm(run):
+    client = valkey.command_log()
+    assert " MiB of 512 MiB." in run("backlog")
+    client.config_set("maxmemory", int(client.info("memory")["used_memory"] / 0.9))
+    try:
+        with pytest.raises(CommandError, match="nearly full"):
+            run("backlog")
+    finally:
+        client.config_set("maxmemory", "512mb")
+
+
 @pytest.mark.parametrize("body", [b"\xff not JSON", b"[]", b"{}", b'{"id": 5, "type": "LikePost", "version": 1}', b"7"])
 def test_an_entry_that_is_no_command_stops_nobody_and_is_kept(run, author, body):
     before = submit(CreatePost("before"), actor_id=author, resource_id=new_id(PARTITION))

@@ -70,6 +70,7 @@ def test_what_waits_is_told_by_partition(exposed, author, drain_all):
     assert found["socialapp_log_up",] == 1
     assert found["socialapp_log_waiting", partition] == 1
     assert 0 < found["socialapp_log_oldest_seconds", partition] < 60
+    assert 0 < found["socialapp_log_memory_bytes",] < found["socialapp_log_memory_max_bytes",]
     drain_all()
     found = exposed()
     assert found["socialapp_log_waiting", partition] == 0

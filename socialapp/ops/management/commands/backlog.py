@@ -9,14 +9,16 @@ from socialapp.cqrs.routing import DOWN
 COLUMNS = "{:>9}{:>12}{:>11}{:>11}{:>9}{:>12}"
 # Seconds. Most commands are applied in some hundredths of one.
 LONG = 5
+# Of the log's memory. A full log takes no commands, and all go through the inbox.
+FULL = 0.8
 
 
 class Command(BaseCommand):
-    help = "What waits to be applied, by partition. Exit code 1: something waits for longer than 5 s, or is unreadable."
+    help = "What waits to be applied, by partition. Exit code 1: for over 5 s, or unreadable, or the log is 80 % full."
 
     def handle(self, **options):
         try:
-            partitions, inbox = backlog.in_log(), backlog.in_inbox()
+            partitions, inbox, memory = backlog.in_log(), backlog.in_inbox(), backlog.log_memory()
         except (*valkey.UNREACHABLE, *DOWN) as error:
             raise CommandError(f"The log (LOG_URL) and the primary cannot both be asked: {error}") from error
         self.stdout.write(COLUMNS.format("partition", "in the log", "oldest", "set aside", "inbox", "unreadable"))
@@ -27,9 +29,15 @@ class Command(BaseCommand):
             if max(age, found.seconds) > LONG or found.unreadable:
                 late.append(f"{found.partition:x}")
         total = sum(found.all for found in partitions) + sum(kept for kept, _ in inbox.values())
-        self.stdout.write(f"{total:,} commands wait.")
+        self.stdout.write(f"{total:,} commands wait. The log uses {size(memory.used)} of {size(memory.most)}.")
         if late:
             raise CommandError(f"Look at partition {', '.join(late)}: do the workers run, and what do they log?")
+        if memory.share > FULL:
+            raise CommandError("The log is nearly full: give it more memory, or keep less (operating.md, Sizes).")
+
+
+def size(bytes_: int) -> str:
+    return f"{bytes_ / 2**20:,.0f} MiB" if bytes_ else "unlimited memory"
 
 
 def line(found: InLog, kept: int, seconds: float) -> str:
