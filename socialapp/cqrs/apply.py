@@ -48,12 +48,16 @@ class Applied:
     effects: effects.Effects
 
 
-def drain(partition: int) -> bool:
-    """Apply what waits in a partition; True when more is waiting and the caller should come back."""
+def drain(partition: int, wake: int | None = None) -> bool:
+    """Apply what waits in a partition; True when more is waiting and the caller should come back.
+
+    wake: the number of the message that asks for it; an old one changes nothing.
+    """
     deadline = time.monotonic() + LONGEST_DRAIN
+    # Before the read: a command appended after this line sets the flag again and wakes somebody.
+    if not log.clear_wake(partition, wake):
+        return False
     for _ in range(MOST_BATCHES):
-        # Before the read: a command appended after this line sets the flag again and wakes somebody.
-        log.clear_wake(partition)
         try:
             taken = apply_batch(partition)
         except LockHeld:

@@ -104,7 +104,7 @@ def _append(letters: Iterable[DeadLetter]) -> None:
         # Only if it has not been buried again meanwhile.
         DeadLetter.objects.filter(pk=letter.pk, state=State.REQUEUING).update(state=State.REQUEUED)
         if appended.woke:
-            waking.wake_partition(letter.partition)
+            waking.wake_partition(letter.partition, appended.stamp)
 
 
 @handles(RequeueDeadLetter)

@@ -54,13 +54,31 @@ local text = string.format('%.0f', stamp)
 redis.call('SET', KEYS[4], text)
 redis.call('XADD', KEYS[1], '*', 'c', ARGV[1], 's', text)
 redis.call('SET', KEYS[2], ARGV[3], 'NX', 'EX', ARGV[4])
-return {text, redis.call('SET', KEYS[3], '1', 'NX') and 1 or 0}
+return {text, redis.call('SET', KEYS[3], text, 'NX') and 1 or 0}
 """
 )
 RAISE_CLOCK = """
 if tonumber(ARGV[1]) > tonumber(redis.call('GET', KEYS[1]) or '0') then redis.call('SET', KEYS[1], ARGV[1]) end
 """
 _appending = Script(APPEND)
+
+# The flag of a partition holds a number that the one message under way for it carries. Another message is an old one:
+# were it obeyed, it would put a new one in its place, and under load messages would become ever more.
+_setting = Script("""
+local held = redis.call('GET', KEYS[1])
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+if held and not (ARGV[1] ~= '' and now - tonumber(held) > tonumber(ARGV[1])) then return false end
+local text = string.format('%.0f', now)
+redis.call('SET', KEYS[1], text)
+return text
+""")
+_clearing = Script("""
+local held = redis.call('GET', KEYS[1])
+if held and ARGV[1] ~= '' and held ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+return 1
+""")
 BACKLOG = f"{WAITING} return waiting(KEYS[1])"
 
 
@@ -129,8 +147,18 @@ def described(envelope: Envelope) -> dict:
     }
 
 
-def clear_wake(partition: int) -> None:
-    valkey.command_log().delete(keys.wake(partition))
+def set_wake(partition: int, *, older_than: float | None = None) -> int | None:
+    """The number for a message that wakes somebody, or None: one is under way.
+
+    older_than: seconds after which it counts as lost, and a new one takes its place.
+    """
+    wake = _setting.run([keys.wake(partition)], "" if older_than is None else int(older_than * 1e6))
+    return wake and int(wake)
+
+
+def clear_wake(partition: int, wake: int | None = None) -> bool:
+    """The next command appended wakes somebody again. False, and nothing done: `wake` is not the message's number."""
+    return bool(_clearing.run([keys.wake(partition)], "" if wake is None else wake))
 
 
 def read(partition: int, *, limit: int) -> list[Entry]:

@@ -84,7 +84,7 @@ def submit(
         return _into_inbox(envelope, token)
     _mark(envelope)
     if appended.woke:
-        waking.wake_partition(partition_of(envelope.id))
+        waking.wake_partition(partition_of(envelope.id), appended.stamp)
     return _accepted(envelope, token, appended.stamp)
 
 

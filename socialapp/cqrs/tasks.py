@@ -26,22 +26,31 @@ from socialapp.cqrs.models import CommandResult
 
 logger = logging.getLogger(__name__)
 
+# Seconds in which a message should have reached a worker.
+LOST_AFTER = 2.0
+
 FORGET_AFTER = timedelta(days=1)
 FORGET_BATCH = 1000
 
 
 @shared_task(ignore_result=True)
-def apply_commands(partition: int) -> None:
-    """Drain one partition of the command log."""
-    if pacing.DRAINS.keep(lambda: apply.drain(partition)):
-        waking.wake_partition(partition)
+def apply_commands(partition: int, wake: int | None = None) -> None:
+    """Drain one partition of the command log. wake: see `log.set_wake`."""
+    if pacing.DRAINS.keep(lambda: apply.drain(partition, wake)):
+        _wake(partition)
 
 
 @shared_task(ignore_result=True)
 def wake_partitions() -> None:
     """Each second: drain what waits although nobody was woken for it, or whoever was has died."""
     for partition in {*log.waiting_partitions(), *deferrals.waiting_partitions()}:
-        waking.wake_partition(partition)
+        _wake(partition, older_than=LOST_AFTER)
+
+
+def _wake(partition: int, **options: float) -> None:
+    wake = log.set_wake(partition, **options)
+    if wake:
+        waking.wake_partition(partition, wake)
 
 
 @shared_task(ignore_result=True)

@@ -16,8 +16,9 @@ CONSUMER_FLAG_TTL = 1_000
 EXPIRES = 60
 
 
-def wake_partition(partition: int) -> None:
-    _publish("apply_commands", partition)
+def wake_partition(partition: int, wake: int | None = None) -> None:
+    """wake: the number under which the log knows this message; without one it is obeyed in any case."""
+    _publish("apply_commands", partition, wake)
 
 
 def wake_consumer(name: str, lane: int) -> None:

@@ -150,7 +150,7 @@ def test_the_tick_wakes_partitions_in_which_something_waits(post, newcomer, monk
     submit(LikePost(), actor_id=newcomer, resource_id=post)
     apply.drain(PARTITION)
     woken = []
-    monkeypatch.setattr(waking, "wake_partition", woken.append)
+    monkeypatch.setattr(waking, "wake_partition", lambda partition, wake: woken.append(partition))
     tasks.wake_partitions()
     assert woken == [PARTITION]
 
