@@ -5,10 +5,12 @@ import os
 from celery import Celery
 from celery.signals import task_prerun
 
+from socialapp.cqrs import broker
 from socialapp.ops.liveness import Liveness
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
+broker.install()
 app = Celery("socialapp")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["socialapp.cqrs", "socialapp.ops"])

@@ -1,5 +1,6 @@
 """Celery's settings, seen from outside: a real worker that is killed, goes on, and keeps its connections."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -8,7 +9,9 @@ import time
 import pytest
 from django.conf import settings
 from django.db import connection
+from kombu import Queue
 
+from config.celery import app
 from config.settings import celery as celery_settings
 from posts.commands import CreateComment, CreatePost
 from socialapp.cqrs import outcomes, tasks, waking
@@ -103,6 +106,24 @@ def test_a_publish_to_a_frozen_broker_fails_soon(servers, clean_stores):
         began = time.monotonic()
         waking.wake_partition(3)
         assert time.monotonic() - began < 2
+
+
+def test_a_message_that_could_not_be_acknowledged_takes_no_place(servers, clean_stores):
+    received = []
+    with app.connection_for_read() as broker:
+        queue = Queue("places", routing_key="places")
+        take = {"callbacks": [lambda body, message: received.append(message)], "prefetch_count": 1}
+        producer = broker.Producer()
+        for number in range(2):
+            producer.publish(number, routing_key="places", exchange=queue.exchange, declare=[queue], retry=False)
+        with broker.Consumer([queue], accept=["json"], **take):
+            broker.drain_events(timeout=5)
+            with pytest.raises(TimeoutError):
+                broker.drain_events(timeout=0.5)
+            with frozen(servers.pid("valkey-state")):
+                received[0].ack_log_error(logging.getLogger(__name__), broker.connection_errors)
+            broker.drain_events(timeout=5)
+    assert [message.payload for message in received] == [0, 1]
 
 
 def test_every_setting_of_celery_is_in_force():
