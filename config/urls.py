@@ -17,6 +17,7 @@ api = [
     # First what is asked for most: a route is found by trying one after the other.
     path("", include("posts.api.urls")),
     path("", include("socialapp.accounts.api.urls")),
+    path("", include("orders.api.urls")),
     path("", ApiRoot.as_view(), name="api-root"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", private(SpectacularSwaggerView.as_view(url_name="schema", metadata_class=None)), name="docs"),

@@ -9,6 +9,8 @@ from rest_framework.views import APIView
 ENTRANCES = {
     "posts": "posts",
     "public_timeline": "public-timeline",
+    "products": "products",
+    "categories": "categories",
     "me": "me",
     "register": "register",
     "token": "token",

@@ -1,11 +1,13 @@
 """Keyset pages: `limit` and an opaque `cursor` in, the URL of the next page out."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
 from django.http import HttpRequest
 from django.utils.encoding import escape_uri_path
+from django.utils.http import urlencode
 
 from socialapp.cqrs.cursors import LONGEST, invalid_parameter
 
@@ -17,8 +19,11 @@ CURSOR = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST}}}")
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
+    """filters: the part of the query that says which list it is, `category=shoes&`; the next page needs it, too."""
+
     limit: int
     cursor: str | None
+    filters: str = ""
 
     def url_of_next(self, request: HttpRequest, cursor: str | None) -> bytes:
         """JSON: the URL of the next page, or null."""
@@ -27,11 +32,14 @@ class PageRequest:
         limit = f"limit={self.limit}&" if self.limit != DEFAULT_LIMIT else ""
         # As build_absolute_uri would, which takes a URL apart to put it together again. A cursor needs no quoting.
         place = f"{request.scheme}://{request.get_host()}{escape_uri_path(request.path)}"
-        return orjson.dumps(f"{place}?{limit}cursor={cursor}")
+        return orjson.dumps(f"{place}?{self.filters}{limit}cursor={cursor}")
 
 
-def page_request(request: HttpRequest) -> PageRequest:
-    """Raises Problem for a limit that is no number from 1 to 100. The list itself checks its cursor."""
+def page_request(request: HttpRequest, filters: Sequence[str] = ()) -> PageRequest:
+    """Raises Problem for a limit that is no number from 1 to 100. The list itself checks its cursor.
+
+    filters: names of parameters that say which list it is.
+    """
     if not request.META["QUERY_STRING"]:
         return PageRequest(DEFAULT_LIMIT, None)
     limit = request.GET.get("limit", str(DEFAULT_LIMIT))
@@ -41,4 +49,5 @@ def page_request(request: HttpRequest) -> PageRequest:
     # Before the cache is asked: it remembers for seconds what it was asked for.
     if cursor and not CURSOR.fullmatch(cursor):
         raise invalid_parameter("cursor", "Use the `next` of the page before.")
-    return PageRequest(int(limit), cursor)
+    kept = {name: request.GET[name] for name in filters if request.GET.get(name)}
+    return PageRequest(int(limit), cursor, f"{urlencode(kept)}&" if kept else "")

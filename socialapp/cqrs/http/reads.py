@@ -88,22 +88,26 @@ class EntityRead(PublicRead):
 
 
 class ListRead(PublicRead):
-    """A page of entities, newest first: {"results": [...], "next": url or null}."""
+    """A page of entities, newest first: {"results": [...], "next": url or null}.
+
+    filters: names of the parameters that say which list it is.
+    """
 
     lists: Lists
     entities: Entities
+    filters: Sequence[str] = ()
 
     def identifier(self, **kwargs) -> str:
         """Which list; raises NotFound when what it belongs to does not exist."""
         raise NotImplementedError
 
     def fragment(self, request, **kwargs):
-        asked = page_request(request)
+        asked = page_request(request, self.filters)
         page = self.lists.get(self.identifier(**kwargs), limit=asked.limit, cursor=asked.cursor)
         return self._joined(request, asked, page, self.entities.get_existing(page.identifiers))
 
     def cached(self, request, **kwargs):
-        asked = page_request(request)
+        asked = page_request(request, self.filters)
         found = joined.peek(
             self.lists, self.entities, self.identifier(**kwargs), limit=asked.limit, cursor=asked.cursor
         )

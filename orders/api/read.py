@@ -1,0 +1,96 @@
+"""Reads of the shop. The catalogue is public and shared."""
+
+import re
+from decimal import Decimal
+
+from django.http import HttpRequest
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+
+from orders import fragments
+from orders.api.schemas import CategoriesAnswer, ProductAnswer
+from orders.money import amount
+from orders.queries import Wanted
+from socialapp.cqrs.cursors import decode_cursor, invalid_parameter
+from socialapp.cqrs.http.pages import page_request
+from socialapp.cqrs.http.reads import EntityRead, ListRead, page_of
+from socialapp.cqrs.problems import Invalid
+from socialapp.cqrs.routing import read_with
+
+LONGEST_WORDS = 200
+PATH = re.compile(r"[A-Za-z0-9_-]{1,50}(/[A-Za-z0-9_-]{1,50}){0,9}")
+FILTERS = [
+    OpenApiParameter("category", str, description="the path of a category: what is in it and below it"),
+    OpenApiParameter("min_price", str, description='e.g. "12.50"'),
+    OpenApiParameter("max_price", str),
+    OpenApiParameter("q", str, description='words of name, description and SKU; "a phrase", -without'),
+]
+PAGE = [OpenApiParameter("limit", int), OpenApiParameter("cursor", str, description="from the `next` before")]
+
+
+class ReadProduct(EntityRead):
+    entities = fragments.products
+
+    @extend_schema(responses=ProductAnswer)
+    def get(self, request, **kwargs):
+        return super().get(request, **kwargs)
+
+
+class ReadCategories(EntityRead):
+    entities = fragments.categories
+
+    def identifier(self):
+        return "all"
+
+    @extend_schema(responses=CategoriesAnswer)
+    def get(self, request, **kwargs):
+        return super().get(request, **kwargs)
+
+
+class ReadProducts(ListRead):
+    """Categories come from the cache; what is searched for, or narrowed by price, from a database."""
+
+    lists, entities = fragments.products_of_category, fragments.products
+    filters = ("category", "min_price", "max_price", "q")
+
+    def fragment(self, request):
+        wanted = wanted_of(request)
+        if wanted.is_category:
+            return super().fragment(request, path=wanted.path)
+        asked = page_request(request, self.filters)
+        before = decode_cursor(asked.cursor, self.lists.order)
+        page = read_with(lambda using: fragments.page(wanted, asked.limit, before, using)).result
+        return self._joined(request, asked, page, self.entities.get_existing(page.identifiers))
+
+    def cached(self, request):
+        wanted = wanted_of(request)
+        return super().cached(request, path=wanted.path) if wanted.is_category else None
+
+    def identifier(self, path):
+        return f"/{path}"
+
+    @extend_schema(parameters=[*FILTERS, *PAGE], responses=page_of(ProductAnswer))
+    def get(self, request, **kwargs):
+        return super().get(request, **kwargs)
+
+
+def wanted_of(request: HttpRequest) -> Wanted:
+    """Raises Problem for a filter that makes no sense."""
+    if not request.META["QUERY_STRING"]:
+        return Wanted()
+    words = request.GET.get("q", "").strip()
+    if len(words) > LONGEST_WORDS or "\0" in words:
+        raise invalid_parameter("q", f"At most {LONGEST_WORDS} characters.")
+    path = request.GET.get("category", "")
+    if path and not PATH.fullmatch(path):
+        raise invalid_parameter("category", "The path of a category, as `GET /categories` shows it.")
+    return Wanted(path, _price(request, "min_price"), _price(request, "max_price"), words)
+
+
+def _price(request: HttpRequest, name: str) -> Decimal | None:
+    text = request.GET.get(name)
+    if not text:
+        return None
+    try:
+        return amount(text)
+    except Invalid as error:
+        raise invalid_parameter(name, error.detail) from error

@@ -1,0 +1,26 @@
+"""Addresses of the shop. Each view is composed of its reads and its writes, and every pool knows all of them."""
+
+from django.urls import path
+
+from orders.api import read
+
+
+class Products(read.ReadProducts):
+    """What is sold, newest first."""
+
+
+class ProductDetail(read.ReadProduct):
+    """One product."""
+
+    name = "Product"
+
+
+class Categories(read.ReadCategories):
+    """The tree of categories, parents before their children."""
+
+
+urlpatterns = [
+    path("products/<uuid:product_id>", ProductDetail.as_view(), name="product"),
+    path("products", Products.as_view(), name="products"),
+    path("categories", Categories.as_view(), name="categories"),
+]

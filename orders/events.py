@@ -1,0 +1,90 @@
+"""What has happened in the shop, and which cache keys that makes stale. Money is text, "12.50"."""
+
+from socialapp.cqrs import keys
+from socialapp.cqrs.events import event, makes_stale
+
+
+@event("category")
+class CategorySaved:
+    """former_path: where it was before; "" when it is new."""
+
+    category_id: str
+    name: str
+    path: str
+    former_path: str
+
+
+@event("product")
+class ProductAdded:
+    """stock: units to begin with. category_path: "" for none."""
+
+    product_id: str
+    sku: str
+    name: str
+    description: str
+    price: str
+    currency: str
+    category_path: str
+    is_sold: bool
+    stock: int
+
+
+@event("product")
+class ProductEdited:
+    """former_path: of the category it was in before."""
+
+    product_id: str
+    sku: str
+    name: str
+    description: str
+    price: str
+    currency: str
+    category_path: str
+    former_path: str
+    is_sold: bool
+
+
+@event("product")
+class StockCorrected:
+    """stock: units after it."""
+
+    product_id: str
+    difference: int
+    stock: int
+    reason: str
+
+
+def product_key(product_id: object) -> str:
+    return keys.entry("orders", "product", product_id)
+
+
+def products_key(path: str) -> str:
+    """The list of what is sold in a category and those below it; "" is everything."""
+    return keys.entry("orders", "products", f"/{path}")
+
+
+CATEGORIES = keys.entry("orders", "categories", "all")
+
+
+def above(path: str) -> set[str]:
+    """A category's path and those of all that it is in: "a/b" is in "a/b", "a" and ""."""
+    parts = path.split("/") if path else []
+    return {"/".join(parts[:depth]) for depth in range(len(parts) + 1)}
+
+
+@makes_stale(CategorySaved)
+def category_list(event: CategorySaved):
+    yield CATEGORIES
+    # Its own may have been remembered as one that does not exist; what is in it now counts for all above it.
+    yield from map(products_key, above(event.path) | above(event.former_path))
+
+
+@makes_stale(ProductAdded, ProductEdited, StockCorrected)
+def product_entity(event):
+    yield product_key(event.product_id)
+
+
+@makes_stale(ProductAdded, ProductEdited)
+def lists_of_the_product(event):
+    paths = above(event.category_path) | above(getattr(event, "former_path", event.category_path))
+    yield from map(products_key, paths)

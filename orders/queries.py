@@ -1,0 +1,75 @@
+"""Plain rows of the shop, from the database that the caller names. Lists are keyset pages, never OFFSET."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+from django.contrib.postgres.search import SearchQuery
+from django.db.models import Q, QuerySet
+
+from orders.models import SEARCHED, Category, Product
+
+PRODUCT = (
+    "id", "sku", "name", "description", "price", "currency", "stock", "is_sold", "version",
+    "category_id", "category__name", "category__path",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a list of products is narrowed to. path: of a category, with all below it; "" is every product."""
+
+    path: str = ""
+    min_price: Decimal | None = None
+    max_price: Decimal | None = None
+    words: str = ""
+
+    @property
+    def is_category(self) -> bool:
+        """Nothing but a category, or everything: such lists are cached."""
+        return self == Wanted(self.path)
+
+
+def get_products(product_ids: Sequence[str], using: str) -> list[dict]:
+    """Products by id, for sale or not."""
+    return list(Product.objects.using(using).filter(pk__in=product_ids).values(*PRODUCT))
+
+
+def list_categories(using: str) -> list[dict]:
+    """All, parents before their children."""
+    return list(Category.objects.using(using).order_by("path").values("id", "parent_id", "name", "path"))
+
+
+def has_category(path: str, using: str) -> bool:
+    return Category.objects.using(using).filter(path=path).exists()
+
+
+def list_products(wanted: Wanted, *, before: UUID | None, limit: int, using: str) -> list[UUID]:
+    """Ids of what is sold, newest first."""
+    products = Product.objects.using(using).filter(is_sold=True)
+    if wanted.path:
+        products = products.filter(_in_subtree(wanted.path))
+    if wanted.min_price is not None:
+        products = products.filter(price__gte=wanted.min_price)
+    if wanted.max_price is not None:
+        products = products.filter(price__lte=wanted.max_price)
+    if wanted.words:
+        query = SearchQuery(wanted.words, search_type="websearch", config="simple")
+        products = products.annotate(searched=SEARCHED).filter(searched=query)
+    return _ids_before(products, before, limit)
+
+
+def list_ids_in_category(*, path: str, before: UUID | None, limit: int, using: str) -> list[UUID]:
+    """Ids of a subtree's products, for sale or not, for invalidation in batches."""
+    return _ids_before(Product.objects.using(using).filter(_in_subtree(path)), before, limit)
+
+
+def _in_subtree(path: str) -> Q:
+    return Q(category__path=path) | Q(category__path__startswith=f"{path}/")
+
+
+def _ids_before(rows: QuerySet, before: UUID | None, limit: int) -> list[UUID]:
+    if before is not None:
+        rows = rows.filter(pk__lt=before)
+    return list(rows.order_by("-pk").values_list("pk", flat=True)[:limit])
