@@ -20,7 +20,8 @@ from socialapp.cqrs.problems import Problem
 class Effects:
     """Collected over one transaction. A command that is neither rejected nor deferred counts as applied.
 
-    held: aggregates on which earlier commands wait. impatient: commands that have waited long enough.
+    held: aggregates on which earlier commands wait. impatient: commands that have waited long enough. xid: of the
+    transaction, once it has recorded events.
     """
 
     held: Held = field(default_factory=Held)
@@ -28,6 +29,7 @@ class Effects:
     problems: dict[UUID, Problem] = field(default_factory=dict)
     events: list[Recorded] = field(default_factory=list)
     deferred: set[UUID] = field(default_factory=set)
+    xid: int = 0
 
     def reject(self, envelope: Envelope, problem: Problem) -> None:
         self.problems[envelope.id] = problem
@@ -66,7 +68,7 @@ def perform(envelopes: list[Envelope], effects: Effects) -> None:
                 commands.handler_of(type(ready[0].command))(ready, effects)
     _write_rejections(effects.problems)
     _delete_results(effects.deferred)
-    events.record(effects.events)
+    effects.xid = events.record(effects.events)
 
 
 def _ready(envelopes: list[Envelope], effects: Effects) -> list[Envelope]:

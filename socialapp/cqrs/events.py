@@ -78,10 +78,10 @@ def all_types() -> list[EventType]:
     return list(_types.values())
 
 
-def record(events: list[Recorded]) -> None:
-    """Append to the event table, inside the caller's transaction."""
+def record(events: list[Recorded]) -> int:
+    """Append to the event table, inside the caller's transaction; its xid, 0 for no events."""
     if not events:
-        return
+        return 0
     rows = orjson.dumps([_row(recorded) for recorded in events]).decode()
     with connections["default"].cursor() as cursor:
         cursor.execute(
@@ -91,9 +91,11 @@ def record(events: list[Recorded]) -> None:
             SELECT * FROM json_to_recordset(%s::json) AS new (
                 type text, version int, aggregate text, aggregate_id uuid, aggregate_version bigint, payload jsonb,
                 time timestamptz, command_id uuid)
+            RETURNING xid::text::bigint
             """,
             [rows],
         )
+        return cursor.fetchone()[0]
 
 
 def _row(recorded: Recorded) -> dict:

@@ -58,7 +58,8 @@ def announce(envelopes: list[Envelope], effects: Effects, settled: Settled) -> N
     for envelope in envelopes:
         problem = effects.problems.get(envelope.id)
         outcome = {"status": "rejected", "problem": problem.document()} if problem else {"status": "applied"}
-        statuses[envelope.id] = _status(outcome, log.described(envelope), settled)
+        described = log.described(envelope) | {"xid": effects.xid}
+        statuses[envelope.id] = _status(outcome, described, settled)
     log.publish(statuses)
 
 
@@ -103,7 +104,9 @@ def repeat_invalidations(recorded: list[events.Recorded]) -> None:
     """Durably repeat what `settle` does, for the worker that died or found no cache, and then confirm it."""
     statuses = log.statuses(list({r.command_id for r in recorded}))
     confirmed = {command_id for command_id, status in statuses.items() if status.get("confirmed")}
-    left = [r.event for r in recorded if r.command_id not in confirmed]
+    # Of the transaction that applied the command. What consumers have made of its events later names it, too.
+    settled = {(command_id, statuses[command_id].get("xid")) for command_id in confirmed}
+    left = [r.event for r in recorded if (r.command_id, r.xid) not in settled]
     if not left:
         return
     _, position = routing.position(routing.PRIMARY)

@@ -10,13 +10,16 @@ from django.test import RequestFactory
 
 from posts import fragments
 from posts.commands import CreatePost, EditPost
-from socialapp.cqrs import apply, consistency, consumers, outcomes, valkey
+from socialapp.accounts.fragments import users
+from socialapp.accounts.models import User
+from socialapp.cqrs import apply, consistency, consumers, events, outcomes, valkey
 from socialapp.cqrs.consistency import COOKIE, MOST_PENDING, BadToken, Token, presented
 from socialapp.cqrs.http.freshness import settled
 from socialapp.cqrs.ids import new_id, partition_of
 from socialapp.cqrs.models import Event, ParkedEvent
 from socialapp.cqrs.problems import Unavailable
 from socialapp.cqrs.submit import submit
+from socialapp.tests.valkeys import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -132,6 +135,25 @@ def test_the_cache_consumer_leaves_alone_what_was_confirmed(author, drain_all):
     while consumers.run("cache"):
         pass
     assert valkey.read_cache().exists(key), "or every entry would be loaded twice"
+
+
+def test_what_a_consumer_makes_of_a_confirmed_command_is_invalidated(author, drain_all):
+    username = User.objects.get(pk=author).username
+    consume("cache")
+    submit(CreatePost("counted"), actor_id=author)
+    drain_all()
+    assert b'"post_count":0' in users.get(username).body
+    assert valkey.read_cache().exists(users.key(username))
+    consume("post-counts")
+    consume("cache")
+    assert b'"post_count":1' in users.get(username).body
+
+
+def consume(name: str) -> None:
+    """All events, once none of them is held back by a transaction of whatever else uses the same server."""
+    wait_until(lambda: not Event.objects.filter(xid__gte=events.horizon()).exists())
+    while consumers.run(name):
+        pass
 
 
 def test_an_outcome_outlives_the_logs_memory(author, drain_all):
