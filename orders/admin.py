@@ -8,8 +8,8 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
 from orders.commands import AddProduct, CorrectStock, EditProduct, SaveCategory
-from orders.models import Category, Product
-from socialapp.cqrs.admin import CommandAdmin
+from orders.models import Address, Category, Product
+from socialapp.cqrs.admin import CommandAdmin, ReadOnlyAdmin
 from socialapp.cqrs.ids import new_id
 
 LONGEST_REASON = 500
@@ -136,3 +136,16 @@ class ProductAdmin(CatalogueAdmin):
             "form": form,
         }
         return TemplateResponse(request, "admin/orders/product/stock.html", context)
+
+
+@admin.register(Address)
+class AddressAdmin(ReadOnlyAdmin):
+    list_display = ["name", "line1", "postcode", "city", "country", "user", "is_default"]
+    search_fields = ["=user__username"]
+    search_ids = ("pk", "user_id")
+    search_help_text = "An id of an address or a user, or a user's name"
+    list_select_related = ["user"]
+    ordering = ["-id"]
+    fields = [
+        "name", "line1", "line2", "postcode", "city", "region", "country", "user", "is_default", "id", "sequence",
+    ]  # fmt: skip

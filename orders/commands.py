@@ -45,3 +45,36 @@ class CorrectStock:
 
     difference: int
     reason: str
+
+
+@command("address")
+class AddAddress:
+    """The actor's own. country: ISO 3166-1 alpha-2. The first one is the default in any case."""
+
+    name: str
+    line1: str
+    city: str
+    country: str
+    line2: str = ""
+    region: str = ""
+    postcode: str = ""
+    is_default: bool = False
+
+
+@command("address")
+class EditAddress:
+    """None leaves a field as it is."""
+
+    name: str | None = None
+    line1: str | None = None
+    line2: str | None = None
+    city: str | None = None
+    region: str | None = None
+    postcode: str | None = None
+    country: str | None = None
+    is_default: bool | None = None
+
+
+@command("address")
+class DeleteAddress:
+    """Of the others the newest becomes the default, if this was it."""

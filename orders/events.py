@@ -88,3 +88,23 @@ def product_entity(event):
 def lists_of_the_product(event):
     paths = above(event.category_path) | above(getattr(event, "former_path", event.category_path))
     yield from map(products_key, paths)
+
+
+@event("address")
+class AddressSaved:
+    """Added, edited, or made the default or no longer. Who subscribes to events learns no address."""
+
+    address_id: str
+    user_id: str
+
+
+@event("address")
+class AddressDeleted:
+    address_id: str
+    user_id: str
+
+
+@makes_stale(AddressSaved, AddressDeleted)
+def addresses_are_not_cached(event):
+    """Personal, and rarely asked for: they are read from a database."""
+    return ()

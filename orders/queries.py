@@ -8,12 +8,14 @@ from uuid import UUID
 from django.contrib.postgres.search import SearchQuery
 from django.db.models import Q, QuerySet
 
-from orders.models import SEARCHED, Category, Product
+from orders.models import SEARCHED, Address, Category, Product
 
 PRODUCT = (
     "id", "sku", "name", "description", "price", "currency", "stock", "is_sold", "version",
     "category_id", "category__name", "category__path",
 )  # fmt: skip
+
+ADDRESS = ("id", "name", "line1", "line2", "city", "region", "postcode", "country", "is_default")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +75,14 @@ def _ids_before(rows: QuerySet, before: UUID | None, limit: int) -> list[UUID]:
     if before is not None:
         rows = rows.filter(pk__lt=before)
     return list(rows.order_by("-pk").values_list("pk", flat=True)[:limit])
+
+
+def list_addresses(user_id: UUID, using: str) -> list[dict]:
+    """All of a user's, the default first, then the newest. There are never many."""
+    addresses = Address.objects.using(using).filter(user_id=user_id)
+    return list(addresses.order_by("-is_default", "-pk").values(*ADDRESS))
+
+
+def get_address(user_id: UUID, address_id: UUID, using: str) -> dict | None:
+    """{id, name, line1, line2, city, region, postcode, country, is_default}, if it is this user's."""
+    return Address.objects.using(using).filter(user_id=user_id, pk=address_id).values(*ADDRESS).first()

@@ -1,19 +1,23 @@
-"""Reads of the shop. The catalogue is public and shared."""
+"""Reads of the shop. The catalogue is public and shared, addresses are their owners'."""
 
 import re
 from decimal import Decimal
+from uuid import UUID
 
 from django.http import HttpRequest
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.generics import GenericAPIView
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.response import Response
 
-from orders import fragments
-from orders.api.schemas import CategoriesAnswer, ProductAnswer
+from orders import fragments, queries
+from orders.api.schemas import AddressAnswer, AddressesAnswer, CategoriesAnswer, ProductAnswer
 from orders.money import amount
 from orders.queries import Wanted
 from socialapp.cqrs.cursors import decode_cursor, invalid_parameter
 from socialapp.cqrs.http.pages import page_request
 from socialapp.cqrs.http.reads import EntityRead, ListRead, page_of
-from socialapp.cqrs.problems import Invalid
+from socialapp.cqrs.problems import Invalid, NotFound
 from socialapp.cqrs.routing import read_with
 
 LONGEST_WORDS = 200
@@ -24,6 +28,7 @@ FILTERS = [
     OpenApiParameter("max_price", str),
     OpenApiParameter("q", str, description='words of name, description and SKU; "a phrase", -without'),
 ]
+PRIVATE = {"Cache-Control": "private, no-store"}
 PAGE = [OpenApiParameter("limit", int), OpenApiParameter("cursor", str, description="from the `next` before")]
 
 
@@ -94,3 +99,33 @@ def _price(request: HttpRequest, name: str) -> Decimal | None:
         return amount(text)
     except Invalid as error:
         raise invalid_parameter(name, error.detail) from error
+
+
+class PrivateRead(GenericAPIView):
+    """GET of what is one user's own; nobody keeps it."""
+
+    permission_classes = [IsAuthenticated]
+
+    def private(self, document: dict) -> Response:
+        return Response(document, headers=PRIVATE)
+
+
+class ReadAddresses(PrivateRead):
+    @extend_schema(operation_id="addresses_list", responses=AddressesAnswer)
+    def get(self, request):
+        found = read_with(lambda using: queries.list_addresses(request.user.pk, using)).result
+        return self.private({"results": found, "next": None})
+
+
+class ReadAddress(PrivateRead):
+    @extend_schema(responses=AddressAnswer)
+    def get(self, request, address_id):
+        return self.private(own_address(request.user.pk, address_id))
+
+
+def own_address(user_id: UUID, address_id: UUID) -> dict:
+    """Raises NotFound, also for somebody else's."""
+    found = read_with(lambda using: queries.get_address(user_id, address_id, using)).result
+    if found is None:
+        raise NotFound("You have no such address.")
+    return found

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from orders.api import read
+from orders.api import read, write
 
 
 class Products(read.ReadProducts):
@@ -19,8 +19,20 @@ class Categories(read.ReadCategories):
     """The tree of categories, parents before their children."""
 
 
+class Addresses(read.ReadAddresses, write.WriteAddresses):
+    """My addresses, the default first. Add one."""
+
+
+class AddressDetail(read.ReadAddress, write.WriteAddress):
+    """One address of mine."""
+
+    name = "Address"
+
+
 urlpatterns = [
     path("products/<uuid:product_id>", ProductDetail.as_view(), name="product"),
     path("products", Products.as_view(), name="products"),
     path("categories", Categories.as_view(), name="categories"),
+    path("addresses", Addresses.as_view(), name="addresses"),
+    path("addresses/<uuid:address_id>", AddressDetail.as_view(), name="address"),
 ]

@@ -1,5 +1,5 @@
 """The only writers of the shop's tables."""
 
-from orders.handlers import catalogue, stock
+from orders.handlers import addresses, catalogue, stock
 
-__all__ = ["catalogue", "stock"]
+__all__ = ["addresses", "catalogue", "stock"]

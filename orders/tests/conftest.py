@@ -7,7 +7,7 @@ import pytest
 
 from orders.commands import AddProduct, SaveCategory
 from socialapp.cqrs.execute import execute
-from socialapp.tests.conftest import clean_stores  # noqa: F401 fixtures
+from socialapp.tests.conftest import author, clean_stores  # noqa: F401 fixtures
 
 
 @pytest.fixture

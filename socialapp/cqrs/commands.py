@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 
-PRIMITIVES = (str, int, bool, str | None, int | None, tuple[str, ...])
+PRIMITIVES = (str, int, bool, str | None, int | None, bool | None, tuple[str, ...])
 
 
 @dataclass(frozen=True, slots=True)

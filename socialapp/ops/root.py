@@ -12,6 +12,7 @@ ENTRANCES = {
     "products": "products",
     "categories": "categories",
     "me": "me",
+    "addresses": "addresses",
     "register": "register",
     "token": "token",
     "docs": "docs",
