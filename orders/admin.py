@@ -7,6 +7,7 @@ from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
+from orders import admin_orders  # noqa: F401 registers the pages of orders
 from orders.commands import AddProduct, CorrectStock, EditProduct, SaveCategory
 from orders.models import Address, Category, Product
 from socialapp.cqrs.admin import CommandAdmin, ReadOnlyAdmin

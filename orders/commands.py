@@ -47,6 +47,36 @@ class CorrectStock:
     reason: str
 
 
+@command("order")
+class PlaceOrder:
+    """items: "product_id quantity" each, merged per product. payment_token: names a way to pay at the gateway, once."""
+
+    items: tuple[str, ...]
+    payment_type: str
+    payment_token: str
+    address_id: str | None = None
+
+
+@command("order")
+class ChangeOrder:
+    """What is None or empty stays. expected_version: refused as stale when the order has another one."""
+
+    items: tuple[str, ...] = ()
+    address_id: str | None = None
+    status: str | None = None
+    expected_version: int | None = None
+    as_staff: bool = False
+
+
+@command("order")
+class CancelOrder:
+    """Stock returns, and what was paid is refunded."""
+
+    reason: str
+    expected_version: int | None = None
+    as_staff: bool = False
+
+
 @command("address")
 class AddAddress:
     """The actor's own. country: ISO 3166-1 alpha-2. The first one is the default in any case."""

@@ -54,6 +54,128 @@ class StockCorrected:
     reason: str
 
 
+@event("product")
+class StockTaken:
+    """By an order. stock: units after it."""
+
+    product_id: str
+    order_id: str
+    quantity: int
+    stock: int
+
+
+@event("product")
+class StockReturned:
+    product_id: str
+    order_id: str
+    quantity: int
+    stock: int
+
+
+@event("order")
+class OrderPlaced:
+    """items: lines as orders/lines.py spells them. address: the id of an OrderAddress, "" for none.
+
+    Who subscribes to events learns who orders what, and nobody's address.
+    """
+
+    order_id: str
+    user_id: str
+    number: int
+    items: tuple[str, ...]
+    total: str
+    currency: str
+    address: str
+    status: str
+    payment: str
+
+
+@event("order")
+class OrderItemsChanged:
+    order_id: str
+    user_id: str
+    status: str
+    items: tuple[str, ...]
+    total: str
+
+
+@event("order")
+class OrderAddressChanged:
+    order_id: str
+    user_id: str
+    status: str
+    address: str
+
+
+@event("order")
+class OrderPaid:
+    """former: the status before, as in all that follow."""
+
+    order_id: str
+    user_id: str
+    status: str
+    former: str
+    payment: str
+
+
+@event("order")
+class OrderPaymentFailed:
+    """reason: the gateway's, for people."""
+
+    order_id: str
+    user_id: str
+    status: str
+    former: str
+    payment: str
+    reason: str
+
+
+@event("order")
+class OrderShipped:
+    order_id: str
+    user_id: str
+    status: str
+    former: str
+
+
+@event("order")
+class OrderDelivered:
+    order_id: str
+    user_id: str
+    status: str
+    former: str
+
+
+@event("order")
+class OrderCancelled:
+    """payment: "refunding" when money has to go back, "under_way" or "unknown" when it may have to."""
+
+    order_id: str
+    user_id: str
+    status: str
+    former: str
+    payment: str
+    reason: str
+
+
+@event("order")
+class PaymentMoved:
+    """What became of the money while the order's status stayed. reason: the gateway's, "" for none."""
+
+    order_id: str
+    user_id: str
+    status: str
+    attempt_id: str
+    payment: str
+    reason: str
+
+
+ORDER_EVENTS = (
+    OrderPlaced, OrderItemsChanged, OrderAddressChanged, OrderPaid, OrderPaymentFailed, OrderShipped, OrderDelivered,
+    OrderCancelled, PaymentMoved,
+)  # fmt: skip
+
+
 def product_key(product_id: object) -> str:
     return keys.entry("orders", "product", product_id)
 
@@ -79,7 +201,7 @@ def category_list(event: CategorySaved):
     yield from map(products_key, above(event.path) | above(event.former_path))
 
 
-@makes_stale(ProductAdded, ProductEdited, StockCorrected)
+@makes_stale(ProductAdded, ProductEdited, StockCorrected, StockTaken, StockReturned)
 def product_entity(event):
     yield product_key(event.product_id)
 
@@ -88,6 +210,22 @@ def product_entity(event):
 def lists_of_the_product(event):
     paths = above(event.category_path) | above(getattr(event, "former_path", event.category_path))
     yield from map(products_key, paths)
+
+
+def orders_key(user_id: str) -> str:
+    """The list of a customer's orders."""
+    return keys.entry("orders", "list", user_id)
+
+
+def all_orders_key(status: str) -> str:
+    """The staff's list of orders of a status; "" is all of them."""
+    return keys.entry("orders", "all", f"/{status}")
+
+
+@makes_stale(*ORDER_EVENTS)
+def lists_of_the_order(event):
+    yield orders_key(event.user_id)
+    yield from map(all_orders_key, {"", event.status, getattr(event, "former", event.status)})
 
 
 @event("address")

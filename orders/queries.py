@@ -8,13 +8,18 @@ from uuid import UUID
 from django.contrib.postgres.search import SearchQuery
 from django.db.models import Q, QuerySet
 
-from orders.models import SEARCHED, Address, Category, Product
+from orders.models import SEARCHED, Address, Category, Order, OrderItem, Product
 
 PRODUCT = (
     "id", "sku", "name", "description", "price", "currency", "stock", "is_sold", "version",
     "category_id", "category__name", "category__path",
 )  # fmt: skip
 
+ORDER = (
+    "id", "number", "user_id", "status", "payment", "payment_type", "total", "currency", "address", "held_until",
+    "created_at", "updated_at", "version",
+)  # fmt: skip
+ITEM = ("order_id", "product_id", "sku", "name", "quantity", "unit_price")
 ADDRESS = ("id", "name", "line1", "line2", "city", "region", "postcode", "country", "is_default")
 
 
@@ -75,6 +80,17 @@ def _ids_before(rows: QuerySet, before: UUID | None, limit: int) -> list[UUID]:
     if before is not None:
         rows = rows.filter(pk__lt=before)
     return list(rows.order_by("-pk").values_list("pk", flat=True)[:limit])
+
+
+def get_orders(order_ids: Sequence[UUID], using: str) -> list[dict]:
+    """Orders by id with their lines in `items`; in no order."""
+    orders = list(Order.objects.using(using).filter(pk__in=order_ids).values(*ORDER))
+    items = OrderItem.objects.using(using).filter(order__in=order_ids).order_by("product_id").values(*ITEM)
+    of: dict[UUID, list[dict]] = {order["id"]: [] for order in orders}
+    for item in items:
+        # The two reads are two snapshots.
+        of.get(item["order_id"], []).append(item)
+    return [order | {"items": of[order["id"]]} for order in orders]
 
 
 def list_addresses(user_id: UUID, using: str) -> list[dict]:

@@ -100,3 +100,4 @@ from config.settings.security import (
     SESSION_COOKIE_SECURE,
     X_FRAME_OPTIONS,
 )
+from config.settings.shop import ORDER_HOLD, PAYMENT_GATEWAY

@@ -4,7 +4,42 @@ from django.core.validators import RegexValidator
 from django_countries import countries
 from rest_framework import serializers
 
+from orders.models import MOST_OF_ONE, Payment, Status
 from socialapp.cqrs.http.schemas import Schema
+
+MOST_LINES = 100
+
+
+class NewItem(Schema):
+    product_id = serializers.UUIDField()
+    quantity = serializers.IntegerField(min_value=1, max_value=MOST_OF_ONE)
+
+
+class PaymentMethod(Schema):
+    """token: from the gateway, names a way to pay once. The sandbox knows `approve`, `decline` and `timeout`."""
+
+    type = serializers.RegexField(r"^[a-z_]{1,30}\Z")
+    token = serializers.CharField(max_length=255)
+
+
+class NewOrder(Schema):
+    items = NewItem(many=True, allow_empty=False, max_length=MOST_LINES)
+    address_id = serializers.UUIDField(required=False, allow_null=True)
+    payment_method = PaymentMethod(required=False, allow_null=True)
+
+
+class OrderChange(Schema):
+    """version: of the order that was read, as `If-Match` says it. status: by staff."""
+
+    items = NewItem(many=True, allow_empty=False, max_length=MOST_LINES, required=False)
+    address_id = serializers.UUIDField(required=False)
+    status = serializers.ChoiceField(Status.choices, required=False)
+    version = serializers.IntegerField(min_value=1, required=False)
+
+    def validate(self, attrs):
+        if not attrs.keys() & {"items", "address_id", "status"}:
+            raise serializers.ValidationError("One of items, address_id and status.")
+        return attrs
 
 
 class MoneyAnswer(serializers.Serializer):
@@ -37,6 +72,38 @@ class ProductAnswer(serializers.Serializer):
     price = MoneyAnswer()
     stock = serializers.IntegerField()
     category = CategoryAnswer(allow_null=True)
+
+
+class ItemAnswer(serializers.Serializer):
+    """A line, as it was sold."""
+
+    product_id = serializers.UUIDField()
+    sku = serializers.CharField()
+    name = serializers.CharField()
+    quantity = serializers.IntegerField()
+    unit_price = MoneyAnswer()
+    total = MoneyAnswer()
+
+
+class PaymentAnswer(serializers.Serializer):
+    type = serializers.CharField()
+    status = serializers.ChoiceField(Payment.choices)
+
+
+class OrderAnswer(serializers.Serializer):
+    """number: for people. held_until: an order that is not paid by then is cancelled."""
+
+    id = serializers.UUIDField()
+    number = serializers.IntegerField()
+    status = serializers.ChoiceField(Status.choices)
+    items = ItemAnswer(many=True)
+    total = MoneyAnswer()
+    address = serializers.DictField(allow_null=True)
+    payment = PaymentAnswer()
+    version = serializers.IntegerField()
+    held_until = serializers.DateTimeField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
 
 
 class Line(serializers.CharField):

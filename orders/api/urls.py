@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from orders.api import read, write
+from orders.api import read, read_orders, write
 
 
 class Products(read.ReadProducts):
@@ -19,6 +19,16 @@ class Categories(read.ReadCategories):
     """The tree of categories, parents before their children."""
 
 
+class Orders(write.WriteOrders):
+    """Place an order."""
+
+
+class OrderDetail(read_orders.ReadOrder, write.WriteOrder):
+    """One order. PUT changes it, DELETE cancels it."""
+
+    name = "Order"
+
+
 class Addresses(read.ReadAddresses, write.WriteAddresses):
     """My addresses, the default first. Add one."""
 
@@ -32,6 +42,8 @@ class AddressDetail(read.ReadAddress, write.WriteAddress):
 urlpatterns = [
     path("products/<uuid:product_id>", ProductDetail.as_view(), name="product"),
     path("products", Products.as_view(), name="products"),
+    path("orders", Orders.as_view(), name="orders"),
+    path("orders/<uuid:order_id>", OrderDetail.as_view(), name="order"),
     path("categories", Categories.as_view(), name="categories"),
     path("addresses", Addresses.as_view(), name="addresses"),
     path("addresses/<uuid:address_id>", AddressDetail.as_view(), name="address"),

@@ -1,24 +1,37 @@
-"""Writes of the shop: each validates the shape of its body and executes one command, at once."""
+"""Writes of the shop: each validates the shape of its body and executes one command, at once.
 
+Changing and cancelling an order also take a lock.
+"""
+
+from collections.abc import Iterable
 from uuid import UUID
 
-from drf_spectacular.utils import extend_schema
+from django.conf import settings
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 
 from orders.api import schemas
 from orders.api.read import PRIVATE, own_address
-from orders.commands import AddAddress, DeleteAddress, EditAddress
+from orders.api.read_orders import visible_order
+from orders.commands import AddAddress, CancelOrder, ChangeOrder, DeleteAddress, EditAddress, PlaceOrder
 from socialapp.cqrs.execute import Executed, execute
+from socialapp.cqrs.fragments import version_of
 from socialapp.cqrs.http import resources
 from socialapp.cqrs.http.freshness import remember
 from socialapp.cqrs.http.resources import Resource
 from socialapp.cqrs.http.schemas import Nothing
 from socialapp.cqrs.http.writes import CommandView, idempotency_key, presented_token
+from socialapp.cqrs.locks import exclusive
+from socialapp.cqrs.problems import Problem, Stale
 from socialapp.cqrs.submit import fingerprint_of
 
 ADDRESS = resources.declare(Resource("address", route="address", entities=None))
+ORDER = resources.declare(Resource("order", route="order", entities=None))
+KEY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required=True)
+MATCH = OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="the ETag of the order that was read")
+APPROVED = {"type": "sandbox", "token": "approve"}
 
 
 class ExecutingView(CommandView):
@@ -69,3 +82,78 @@ class WriteAddress(ExecutingView):
     def delete(self, request, address_id):
         self.validated(Nothing)
         return self.answer(self.execute(DeleteAddress(), address_id), None, success=status.HTTP_204_NO_CONTENT)
+
+
+class OrderWrite(ExecutingView):
+    def shown(self, executed: Executed, *, success: int, **headers: str) -> Response:
+        fragment = visible_order(executed.resource_id, self.request.user)
+        return self.answer(executed, fragment.body, success=success, ETag=fragment.etag.decode(), **headers)
+
+    def expected_version(self, named: int | None = None) -> int | None:
+        """The version in If-Match, or the one that the body names. Raises Stale for what is no ETag of ours."""
+        match = self.request.META.get("HTTP_IF_MATCH")
+        if match is None or match.strip() == "*":
+            return named
+        version = version_of(match)
+        if version is None:
+            raise Stale("If-Match is not the ETag of this order.")
+        return version
+
+
+class WriteOrders(OrderWrite):
+    serializer_class = schemas.NewOrder
+
+    @extend_schema(request=schemas.NewOrder, responses={201: schemas.OrderAnswer}, parameters=[KEY])
+    def post(self, request):
+        body = self.validated(schemas.NewOrder)
+        if idempotency_key(request) is None:
+            raise Problem("An Idempotency-Key makes a repeated order the same order.", code="idempotency_key_required")
+        method = payment_method(body)
+        address = body.get("address_id")
+        command = PlaceOrder(_items(body["items"]), method["type"], method["token"], address and str(address))
+        executed = self.execute(command)
+        location = resources.href(request, ORDER.type, executed.resource_id)
+        return self.shown(executed, success=status.HTTP_201_CREATED, Location=location)
+
+
+class WriteOrder(OrderWrite):
+    serializer_class = schemas.OrderChange
+    # Seconds that a change waits for another one to end, before it is 409 `locked`.
+    patience = 0.0
+
+    @extend_schema(request=schemas.OrderChange, responses=schemas.OrderAnswer, parameters=[MATCH])
+    def put(self, request, order_id):
+        body = self.validated(schemas.OrderChange)
+        address = body.get("address_id")
+        command = ChangeOrder(
+            items=_items(body.get("items", ())),
+            address_id=address and str(address),
+            status=body.get("status"),
+            expected_version=self.expected_version(body.get("version")),
+            as_staff=request.user.is_staff,
+        )
+        return self.change(command, order_id)
+
+    @extend_schema(request=None, responses=schemas.OrderAnswer, parameters=[MATCH])
+    def delete(self, request, order_id):
+        self.validated(Nothing)
+        is_staff = request.user.is_staff
+        command = CancelOrder("by staff" if is_staff else "by the customer", self.expected_version(), is_staff)
+        return self.change(command, order_id)
+
+    def change(self, command, order_id):
+        with exclusive("order", order_id, patience=self.patience):
+            executed = self.execute(command, order_id)
+        return self.shown(executed, success=status.HTTP_200_OK)
+
+
+def payment_method(body: dict) -> dict:
+    """Raises Problem when there is none and money would have to move."""
+    method = body.get("payment_method")
+    if method is None and settings.PAYMENT_GATEWAY != "sandbox":
+        raise Problem("Say how the order is to be paid.", code="payment_method_required")
+    return method or APPROVED
+
+
+def _items(items: Iterable[dict]) -> tuple[str, ...]:
+    return tuple(f"{item['product_id']} {item['quantity']}" for item in items)

@@ -1,13 +1,69 @@
 """Fixtures of the shop's tests."""
 
+import json
 import secrets
+import subprocess
+import sys
 from uuid import UUID
 
 import pytest
 
-from orders.commands import AddProduct, SaveCategory
+from orders.commands import AddProduct, PlaceOrder, SaveCategory
 from socialapp.cqrs.execute import execute
+from socialapp.tests.client import PASSWORD, Api, register
 from socialapp.tests.conftest import author, clean_stores  # noqa: F401 fixtures
+from socialapp.tests.fixtures import CHECKOUT
+
+# Runs in the write role of the stack: adds products and prints their ids.
+SHELVED = """
+import json, sys
+import django; django.setup()
+from orders.commands import AddProduct
+from socialapp.cqrs.execute import execute
+for fields in json.loads(sys.argv[1]):
+    print(execute(AddProduct(**fields), actor_id=None).resource_id)
+"""
+# The same, makes somebody staff.
+HIRED = """
+import sys
+import django; django.setup()
+from socialapp.accounts.commands import SetAccess
+from socialapp.accounts.models import User
+from socialapp.cqrs.execute import execute
+user = User.objects.get(username=sys.argv[1])
+execute(SetAccess(is_active=True, is_staff=True), actor_id=None, resource_id=user.pk)
+"""
+
+
+def run_in(stack, program: str, *arguments: str) -> str:
+    """What a program prints that runs with the environment of the stack's write role."""
+    environment = stack.environment("write") | {"DJANGO_SETTINGS_MODULE": "config.settings"}
+    command = [sys.executable, "-c", program, *arguments]
+    run = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.fixture(scope="session")
+def shelve(stack):
+    """shelve({fields}, ...) adds products to the running stack; returns their ids."""
+
+    def shelve(*products: dict) -> list[str]:
+        default = {"name": "A thing", "price": "12.50", "currency": "EUR", "stock": 10}
+        described = [{"sku": f"SKU-{secrets.token_hex(4)}"} | default | fields for fields in products]
+        return run_in(stack, SHELVED, json.dumps(described)).split()
+
+    return shelve
+
+
+@pytest.fixture(scope="session")
+def staff(stack) -> Api:
+    """A client of the gateway, logged in as somebody of the staff."""
+    api = register(f"http://127.0.0.1:{stack.port}")
+    run_in(stack, HIRED, api.username)
+    answer = api.post("/api/v1/auth/token", {"username": api.username, "password": PASSWORD})
+    api.headers["Authorization"] = f"Bearer {answer.json()['access']}"
+    return api
 
 
 @pytest.fixture
@@ -30,3 +86,15 @@ def add_product(servers):
         return execute(AddProduct(**fields | changes), actor_id=None).resource_id
 
     return add
+
+
+@pytest.fixture
+def place(author):  # noqa: F811
+    """place({product_id: quantity}, **fields) orders as `author`, or as another `user`; what `execute` returns."""
+
+    def place(units: dict, user: UUID = author, key: str | None = None, **fields):
+        items = tuple(f"{product_id} {quantity}" for product_id, quantity in units.items())
+        command = PlaceOrder(**{"items": items, "payment_type": "sandbox", "payment_token": "approve"} | fields)
+        return execute(command, actor_id=user, idempotency_key=key, fingerprint=key)
+
+    return place

@@ -96,6 +96,15 @@ def cached_timeline() -> str:
     return f"{PREFIX}:heartbeat:timeline:cached"
 
 
+def lock(kind: str, identifier: object) -> str:
+    return f"{PREFIX}:locks:{kind}:{identifier}"
+
+
+def lock_counts() -> str:
+    """How often locks were taken and refused: a hash in the state store."""
+    return f"{PREFIX}:locks:counts"
+
+
 def deaths(partition: int) -> str:
     """How many workers died in the middle of what: a hash by the names of batch and commands."""
     return f"{PREFIX}:log:deaths:{{p{partition:x}}}"

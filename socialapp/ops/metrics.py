@@ -4,13 +4,14 @@ They are read from where all processes count together, so it does not matter whi
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from socialapp.cqrs import audit, backlog, progress, roles, valkey
+from socialapp.cqrs import audit, backlog, locks, progress, roles, valkey
 from socialapp.cqrs.audit import CACHE
 from socialapp.cqrs.models import DeadLetter
 from socialapp.cqrs.routing import DOWN, PRIMARY
@@ -105,6 +106,25 @@ LOG = (
 )
 
 
+class Locks(Collector):
+    """Contention: how often locks were refused, and how long was waited for all of them together."""
+
+    def collect(self) -> Iterable[Metric]:
+        if not roles.may_write():
+            return []
+        labels = ["kind", "outcome"]
+        tries = CounterMetricFamily("socialapp_lock_acquisitions", "Locks that were asked for.", labels=labels)
+        waited = CounterMetricFamily("socialapp_lock_wait_seconds", "Until a lock was had or refused.", labels=["kind"])
+        # That the store cannot be asked is told by socialapp_state_store_up.
+        with suppress(*valkey.UNREACHABLE):
+            for (kind, outcome), number in locks.counts().items():
+                if outcome == "waited":
+                    waited.add_metric([kind], number / 1_000_000)
+                else:
+                    tries.add_metric([kind, outcome], number)
+        return [tries, waited]
+
+
 class Primary(Collector):
     """What waits on the primary for a worker, a consumer or an operator. From the write pool as well."""
 
@@ -148,5 +168,5 @@ def _consumers() -> Iterable[Metric]:
 
 
 registry = CollectorRegistry()
-for collector in (CacheAudit(), CommandLog(), Primary()):
+for collector in (CacheAudit(), CommandLog(), Locks(), Primary()):
     registry.register(collector)

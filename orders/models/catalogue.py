@@ -1,6 +1,5 @@
-"""The catalogue and users' addresses. Rows change through commands only, see handlers/."""
+"""The catalogue: categories, products and their stock."""
 
-from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVector
 from django.core.validators import MinValueValidator, RegexValidator
@@ -67,32 +66,3 @@ class Product(models.Model):
 
     def __str__(self):
         return f"{self.sku} {self.name}"
-
-
-class Address(models.Model):
-    """Where somebody wants things sent to. Orders keep a copy, so it may change and go.
-
-    country: ISO 3166-1 alpha-2. Of a user's addresses exactly one is the default.
-    """
-
-    id = models.UUIDField(primary_key=True, editable=False)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, db_index=False)
-    name = models.CharField(max_length=100)
-    line1 = models.CharField(max_length=200)
-    line2 = models.CharField(max_length=200, blank=True)
-    city = models.CharField(max_length=100)
-    region = models.CharField(max_length=100, blank=True)
-    postcode = models.CharField(max_length=20, blank=True)
-    country = models.CharField(max_length=2)
-    is_default = models.BooleanField("default", default=False)
-    sequence = models.BigIntegerField(default=0, editable=False)
-
-    class Meta:
-        verbose_name_plural = "addresses"
-        indexes = [models.Index(fields=["user", "-id"], name="addresses_of_a_user")]
-        constraints = [
-            models.UniqueConstraint(fields=["user"], condition=Q(is_default=True), name="one_default_address_per_user")
-        ]
-
-    def __str__(self):
-        return f"{self.name}, {self.line1}, {self.city}"

@@ -1,0 +1,112 @@
+"""Orders for operators: what was ordered, where the money is, and what may be done next."""
+
+from django.contrib import admin, messages
+
+from orders.commands import CancelOrder, ChangeOrder
+from orders.models import Order, OrderAddress, OrderItem, PaymentAttempt, Status
+from socialapp.cqrs.admin import CommandAdmin, ReadOnlyAdmin
+from socialapp.cqrs.locks import exclusive
+
+
+class Items(admin.TabularInline):
+    model = OrderItem
+    fields = readonly_fields = ["sku", "name", "quantity", "unit_price"]
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request, obj=None):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+    def has_view_permission(self, request, obj=None):
+        return request.user.is_staff
+
+
+class Addresses(Items):
+    model = OrderAddress
+    fields = readonly_fields = ["address"]
+
+
+class Attempts(Items):
+    model = PaymentAttempt
+    fields = readonly_fields = ["created_at", "gateway", "amount", "currency", "state", "reference", "reason", "asked"]
+
+
+@admin.register(Order)
+class OrderAdmin(CommandAdmin):
+    list_display = ["number", "created_at", "user", "status", "payment", "total", "currency"]
+    list_filter = ["status", "payment", "created_at"]
+    list_select_related = ["user"]
+    search_fields = ["=number", "=user__username"]
+    search_help_text = "An id, a number or a username"
+    ordering = ["-id"]
+    fields = [
+        "number", "user", "status", "payment", "payment_type", "total", "currency", "address", "held_until",
+        "created_at", "updated_at", "version", "id",
+    ]  # fmt: skip
+    inlines = [Items, Addresses, Attempts]
+    actions = ["ship", "deliver", "cancel"]
+
+    def has_change_permission(self, request, obj=None):
+        """There is nothing to type: an order moves by actions."""
+        return request.user.is_staff and obj is None
+
+    @admin.action(description="Mark as shipped")
+    def ship(self, request, queryset):
+        self._each(request, queryset, ChangeOrder(status=Status.SHIPPED.value, as_staff=True))
+
+    @admin.action(description="Mark as delivered")
+    def deliver(self, request, queryset):
+        self._each(request, queryset, ChangeOrder(status=Status.DELIVERED.value, as_staff=True))
+
+    @admin.action(description="Cancel, return the stock, refund what was paid")
+    def cancel(self, request, queryset):
+        self._each(request, queryset, CancelOrder("by staff", as_staff=True))
+
+    def _each(self, request, queryset, command):
+        """Each order by itself, until one is refused: the page says which, and why."""
+        for order in queryset:
+            with exclusive("order", order.pk):
+                self.run(request, command, order)
+            self.message_user(request, f"Order {order.number} was changed.", messages.SUCCESS)
+
+
+@admin.register(OrderItem)
+class OrderItemAdmin(ReadOnlyAdmin):
+    """What of a product was sold, and to whom."""
+
+    list_display = ["order", "sku", "name", "quantity", "unit_price"]
+    list_select_related = ["order"]
+    search_ids = ("order", "product")
+    search_fields = ["=sku"]
+    search_help_text = "A SKU, or the id of an order or of a product"
+    ordering = ["-id"]
+    fields = ["order", "product", "sku", "name", "quantity", "unit_price"]
+
+
+@admin.register(OrderAddress)
+class OrderAddressAdmin(ReadOnlyAdmin):
+    list_display = ["order", "id"]
+    list_select_related = ["order"]
+    search_ids = ("pk", "order")
+    search_help_text = "The id of an order"
+    search_fields = ["=order__number"]
+    ordering = ["-id"]
+    fields = ["order", "address", "id"]
+
+
+@admin.register(PaymentAttempt)
+class PaymentAttemptAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "order", "gateway", "amount", "currency", "state", "reason"]
+    list_filter = ["state", "gateway", "created_at"]
+    list_select_related = ["order"]
+    search_ids = ("pk", "order")
+    search_fields = ["=reference"]
+    search_help_text = "The id of an attempt or of an order, or the gateway's reference"
+    ordering = ["-id"]
+    fields = [
+        "order", "order_version", "gateway", "amount", "currency", "state", "reference", "reason", "asked", "ask_at",
+        "created_at", "updated_at", "id",
+    ]  # fmt: skip

@@ -1,0 +1,112 @@
+"""Placing an order: one transaction takes the stock and writes the order down. It needs nothing but the primary."""
+
+from uuid import UUID
+
+from django.conf import settings
+
+from orders.commands import PlaceOrder
+from orders.events import OrderPlaced
+from orders.handlers import stock
+from orders.lines import Line, lines_of, total_of, wanted
+from orders.models import Address, Order, OrderAddress, OrderItem, Product
+from socialapp.cqrs.commands import Envelope, handles
+from socialapp.cqrs.effects import Effects
+from socialapp.cqrs.ids import new_id
+from socialapp.cqrs.problems import Invalid, Problem
+
+ADDRESS = ("name", "line1", "line2", "city", "region", "postcode", "country")
+
+
+@handles(PlaceOrder)
+def place_order(envelopes: list[Envelope], effects: Effects) -> None:
+    for envelope in envelopes:
+        try:
+            _place(envelope, effects)
+        except Problem as problem:
+            effects.reject(envelope, problem)
+
+
+def _place(envelope: Envelope, effects: Effects) -> None:
+    """Raises Problem, all of them before anything is written: a rejection is kept, and with it what was written."""
+    units = wanted(envelope.command.items)
+    address = address_of(envelope.actor_id, envelope.command.address_id)
+    products = stock.lock(units)
+    stock.require(units, products)
+    currency = currency_of(products)
+    lines = lines_of(units, products)
+    order = _order(envelope, lines, currency)
+    order.address = address
+    stock.take(units, products, envelope, effects)
+    order.save(force_insert=True)
+    insert_lines(order, lines)
+    kept = keep_address(order, address)
+    effects.emit(envelope, _told(order, lines, kept), aggregate_id=order.pk, aggregate_version=order.version)
+
+
+def address_of(user_id: UUID, address_id: str | None) -> dict:
+    """One of the customer's, as it is now; {} for none. Raises Invalid."""
+    if address_id is None:
+        return {}
+    address = Address.objects.filter(pk=address_id, user_id=user_id).values(*ADDRESS).first()
+    if address is None:
+        raise Invalid("There is no such address.")
+    return address
+
+
+def keep_address(order: Order, address: dict) -> str:
+    """Write down where a saved order goes to; the name of that in events."""
+    order.address = address
+    return str(OrderAddress.objects.create(id=new_id(), order=order, address=address).pk) if address else ""
+
+
+def currency_of(products: dict[UUID, Product]) -> str:
+    """Raises Invalid for more than one."""
+    first, *others = {product.currency for product in products.values()}
+    if others:
+        raise Invalid("The products of one order have one currency.")
+    return first
+
+
+def insert_lines(order: Order, lines: list[Line]) -> None:
+    OrderItem.objects.bulk_create(
+        [
+            OrderItem(
+                order=order,
+                product_id=line.product_id,
+                quantity=line.quantity,
+                unit_price=line.unit_price,
+                sku=line.sku,
+                name=line.name,
+            )
+            for line in lines
+        ],
+        batch_size=500,
+    )
+
+
+def _order(envelope: Envelope, lines: list[Line], currency: str) -> Order:
+    return Order(
+        pk=envelope.resource_id,
+        user_id=envelope.actor_id,
+        total=total_of(lines),
+        currency=currency,
+        payment_type=envelope.command.payment_type,
+        payment_token=envelope.command.payment_token,
+        held_until=envelope.accepted_at + settings.ORDER_HOLD,
+        created_at=envelope.accepted_at,
+        updated_at=envelope.accepted_at,
+    )
+
+
+def _told(order: Order, lines: list[Line], address: str) -> OrderPlaced:
+    return OrderPlaced(
+        order_id=str(order.pk),
+        user_id=str(order.user_id),
+        number=order.number,
+        items=tuple(line.encode() for line in lines),
+        total=str(order.total),
+        currency=order.currency,
+        address=address,
+        status=order.status,
+        payment=order.payment,
+    )

@@ -1,0 +1,21 @@
+"""The shop's tables. Rows change through commands only, see handlers/."""
+
+from orders.models.address import Address
+from orders.models.catalogue import CURRENCY, SEARCHED, SKU, Category, Product
+from orders.models.order import MOST_OF_ONE, Order, OrderAddress, OrderItem, Payment, PaymentAttempt, Status
+
+__all__ = [
+    "CURRENCY",
+    "MOST_OF_ONE",
+    "SEARCHED",
+    "SKU",
+    "Address",
+    "Category",
+    "Order",
+    "OrderAddress",
+    "OrderItem",
+    "Payment",
+    "PaymentAttempt",
+    "Product",
+    "Status",
+]

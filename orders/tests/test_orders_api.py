@@ -1,0 +1,145 @@
+"""Orders through the gateway, by the contract."""
+
+import secrets
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from socialapp.tests.client import Answer, Api
+from socialapp.tests.topology.test_frozen_cache import frozen, timed_get
+
+ORDERS = "/api/v1/orders"
+# Never paid within these tests, so that it can be changed.
+LATER = {"type": "card", "token": "timeout"}
+
+
+def place(api: Api, items: dict[str, int], *, key: str | None = None, **fields) -> Answer:
+    lines = [{"product_id": product, "quantity": quantity} for product, quantity in items.items()]
+    return api.post(ORDERS, {"items": lines, **fields}, idempotency_key=key or secrets.token_hex(8))
+
+
+@pytest.fixture
+def tea(shelve) -> str:
+    return shelve({"name": "Tea", "price": "3.35"})[0]
+
+
+@pytest.fixture
+def order(user, tea) -> dict:
+    answer = place(user, {tea: 2}, payment_method=LATER)
+    assert answer.status == 201, answer.body
+    return answer.json()
+
+
+def of(order: dict) -> str:
+    return f"{ORDERS}/{order['id']}"
+
+
+def stock(api: Api, product: str, answer: Answer) -> int:
+    return api.get(f"/api/v1/products/{product}", consistency_token=answer.token).json()["stock"]
+
+
+def test_an_order_as_the_contract_says(user, tea):
+    answer = place(user, {tea: 2}, payment_method=LATER)
+    order = answer.json()
+    assert answer.status == 201 and answer.headers["Location"].endswith(of(order))
+    assert (order["status"], order["total"]) == ("pending", {"amount": "6.70", "currency": "EUR"})
+    assert (order["version"], order["address"]) == (1, None)
+    assert order["items"][0] | {"sku": ""} == {
+        "product_id": tea, "sku": "", "name": "Tea", "quantity": 2,
+        "unit_price": {"amount": "3.35", "currency": "EUR"}, "total": {"amount": "6.70", "currency": "EUR"},
+    }  # fmt: skip
+    assert stock(user, tea, answer) == 8
+    read = user.get(of(order), consistency_token=answer.token)
+    assert (read.headers["Consistency"], read.json()["number"]) == ("strong", order["number"])
+    assert read.headers["Cache-Control"].startswith("private")
+    assert user.get(of(order), if_none_match=read.headers["ETag"]).status == 304
+
+
+def test_a_key_is_required_and_makes_repeats_harmless(user, tea):
+    body = {"items": [{"product_id": tea, "quantity": 1}], "payment_method": LATER}
+    without = user.post(ORDERS, body)
+    assert (without.status, without.json()["code"]) == (400, "idempotency_key_required")
+    first, again = (user.post(ORDERS, body, idempotency_key="once") for _ in range(2))
+    assert (first.status, again.status, again.headers["Idempotent-Replayed"]) == (201, 201, "true")
+    assert first.json()["id"] == again.json()["id"] and stock(user, tea, again) == 9
+    other = user.post(ORDERS, body | {"items": [{"product_id": tea, "quantity": 2}]}, idempotency_key="once")
+    assert (other.status, other.json()["code"]) == (422, "idempotency_key_reused")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"items": []},
+        {"items": [{"product_id": "tea", "quantity": 1}]},
+        {"items": [{"product_id": str(secrets.token_hex(16)), "quantity": 0}]},
+        {"items": [{"product_id": str(secrets.token_hex(16)), "quantity": 100}]},
+        {"items": [{"product_id": str(secrets.token_hex(16)), "quantity": 1}], "coupon": "free"},
+    ],
+)
+def test_what_is_no_order_is_refused(user, body):
+    assert user.post(ORDERS, body, idempotency_key="x").status == 400
+
+
+def test_strangers_see_and_change_nothing(api, other_user, order):
+    assert api.get(of(order)).status == 401 and api.post(ORDERS, {}).status == 401
+    answers = [other_user.get(of(order)), other_user.delete(of(order)), other_user.put(of(order), {"version": 1})]
+    assert [answer.status for answer in answers] == [404, 404, 400]
+    assert other_user.put(of(order), {"status": "cancelled"}).status == 404
+
+
+def test_an_etag_decides_which_change_counts(user, tea, shelve, order):
+    (cup,) = shelve({"name": "Cup"})
+    etag = user.get(of(order)).headers["ETag"]
+    cancelled = user.delete(of(order), if_match=etag)
+    assert cancelled.status == 200, cancelled.body
+    assert cancelled.json()["status"] == "cancelled" and stock(user, tea, cancelled) == 10
+    late = user.put(of(order), {"items": [{"product_id": cup, "quantity": 1}]}, if_match=etag)
+    assert (late.status, late.json()["code"]) == (412, "stale")
+    assert user.put(of(order), {"status": "shipped", "version": 1}).status == 412
+    assert user.delete(of(order), if_match='"no etag"').status == 412
+    again = user.delete(of(order))
+    assert (again.status, again.json()["code"]) == (409, "invalid_transition")
+
+
+def test_staff_sees_all_orders(staff, order):
+    assert staff.get(of(order)).json()["id"] == order["id"]
+    wrong = staff.put(of(order), {"status": "delivered"})
+    assert (wrong.status, wrong.json()["code"]) == (409, "invalid_transition")
+
+
+def test_crowds_on_one_order_leave_one_serial_order(user, tea, order):
+    """200 cancels and changes at once: one cancel counts, and whoever lost was told why."""
+
+    def one(number: int) -> tuple[int, str]:
+        answer = user.delete(of(order)) if number % 2 else user.put(of(order), {"status": "cancelled"})
+        return answer.status, answer.json().get("code", "")
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = Counter(pool.map(one, range(200)))
+    assert answers.pop((200, "")) == 1
+    assert set(answers) <= {(409, "locked"), (409, "invalid_transition"), (403, "forbidden")}
+    events = user.get(of(order)).json()
+    assert events["status"] == "cancelled" and stock(user, tea, place(user, {tea: 1})) == 9
+
+
+def test_a_frozen_state_store_refuses_changes_within_a_second_and_still_takes_orders(stack, user, tea, order):
+    reader = Api(stack.socket("read-1"), headers=user.headers)
+    with frozen(stack.pid("valkey-state")):
+        refused, seconds = timed(lambda: user.delete(of(order)))
+        assert (refused.status, refused.json()["code"]) == (503, "unavailable")
+        assert int(refused.headers["Retry-After"]) >= 1
+        put, waited = timed(lambda: user.put(of(order), {"status": "cancelled"}))
+        placed = place(user, {tea: 1}, payment_method=LATER)
+        read, _ = timed_get(reader, of(order))
+    assert put.status == 503 and placed.status == 201, placed.body
+    assert (read.status, read.json()["status"], read.json()["version"]) == (200, "pending", 1)
+    assert max(seconds, waited) < 1
+
+
+def timed(call) -> tuple[Answer, float]:
+    import time
+
+    began = time.monotonic()
+    return call(), time.monotonic() - began
