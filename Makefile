@@ -39,9 +39,9 @@ lint: ## Style, formatting and the architecture's import directions
 	@$(IN_VENV) -m ruff format --check .
 	@$(IN_VENV) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
-load: ## Load on the running stack: USERS=50 DURATION=60s, or WEB=1 for locust's page
+load: ## Load on the running stack: USERS=50 DURATION=60s, WEB=1 for locust's page, USER_CLASS=Buyer for a flash sale
 	@$(IN_VENV) -m locust -f locustfile.py --host "http://127.0.0.1:$(PORT)" \
-	  $(if $(WEB),,--headless -u $(USERS) -r $(USERS) -t $(DURATION) --only-summary) $(ARGS)
+	  $(if $(WEB),,--headless -u $(USERS) -r $(USERS) -t $(DURATION) --only-summary) $(ARGS) $(or $(USER_CLASS),Reader)
 
 bench: ## Reads and writes against naive DRF, django-cacheops and Celery (needs wrk); ARGS="--only writes --rounds 1"
 	@$(IN_VENV) -m pip install -q --disable-pip-version-check -r deploy/bench/requirements.txt

@@ -1,4 +1,6 @@
-"""Load on a running stack, by `make load` or `locust --host http://127.0.0.1:8080` (which has a page of its own).
+"""Load on a running stack, by `make load` or `locust --host http://127.0.0.1:8080 Reader` (which has its own page).
+
+`Reader` is the social network's everyday, `Buyer` a flash sale of the newest product (`make load USER_CLASS=Buyer`).
 
 READ_SHARE (0.95) of the actions read posts by Zipf's law; the rest write, and at once read back what they wrote
 with the token of the write's answer. A read that does not show it is a failure, `stale`. Nothing is retried.
@@ -214,6 +216,40 @@ class Reader(FastHttpUser):
             status, promise = answer.status_code, answer.headers and answer.headers.get("Consistency")
             if status == 404 or (status == 200 and not shows(answer.json())):
                 answer.failure(f"stale: status {status}, consistency {promise}")
+
+
+class Buyer(FastHttpUser):
+    """Everybody wants the newest product, until there is none left; 409 `out_of_stock` is an answer, no failure."""
+
+    def on_start(self):
+        self.account = Account(self.client)
+        with suppress(RescheduleTask):
+            self.account.headers()
+        starting_line.wait(self.environment)
+
+    @task
+    def buy(self):
+        newest = self.client.get(f"{API}/products?limit=1", name="/products").json()["results"]
+        if not newest:
+            console_logger.warning("Nothing is for sale: add a product in the admin, or by manage.py seed --products.")
+            time.sleep(5)
+            raise RescheduleTask()
+        order = {"items": [{"product_id": newest[0]["id"], "quantity": 1}]}
+        headers = self.account.headers() | {"Idempotency-Key": secrets.token_hex(16)}
+        with self.client.post(
+            f"{API}/orders", json=order, headers=headers, name="/orders", catch_response=True
+        ) as answer:
+            if answer.status_code == 409 and answer.json()["code"] == "out_of_stock":
+                answer.success()
+        if answer.status_code == 201:
+            self._read_own(answer.json()["id"], answer.headers["Consistency-Token"])
+
+    def _read_own(self, order_id: str, token: str) -> None:
+        headers = self.account.headers() | {"Consistency-Token": token}
+        name = f"{OWN}order"
+        with self.client.get(f"{API}/orders/{order_id}", headers=headers, name=name, catch_response=True) as answer:
+            if answer.status_code == 404:
+                answer.failure(f"stale: status 404, consistency {answer.headers.get('Consistency')}")
 
 
 @events.test_stop.add_listener

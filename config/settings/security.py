@@ -6,7 +6,9 @@ DEBUG = False
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
 SECURE_TRANSPORT = env.bool("SECURE_TRANSPORT", default=True)
 
-CSRF_TRUSTED_ORIGINS = [env.str("PUBLIC_URL")] if env.str("PUBLIC_URL", default="") else []
+# Where people and programs reach the gateway, e.g. https://shop.example.
+PUBLIC_URL = env.str("PUBLIC_URL", default="")
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
 CSRF_FAILURE_VIEW = "socialapp.cqrs.http.problems.csrf_failure"
 
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE_TRANSPORT else None
