@@ -9,16 +9,13 @@ from django.contrib.postgres.search import SearchQuery
 from django.db.models import Q, QuerySet
 
 from orders.models import SEARCHED, Address, Category, Order, OrderItem, Product
+from orders.models.order import SHOWN as ORDER
 
 PRODUCT = (
     "id", "sku", "name", "description", "price", "currency", "stock", "is_sold", "version",
     "category_id", "category__name", "category__path",
 )  # fmt: skip
 
-ORDER = (
-    "id", "number", "user_id", "status", "payment", "payment_type", "total", "currency", "address", "held_until",
-    "created_at", "updated_at", "version",
-)  # fmt: skip
 ITEM = ("order_id", "product_id", "sku", "name", "quantity", "unit_price")
 ADDRESS = ("id", "name", "line1", "line2", "city", "region", "postcode", "country", "is_default")
 

@@ -1,10 +1,10 @@
-"""`python -m deploy.bench`: measures reads and writes against the peers; prints tables, writes JSON and charts."""
+"""`python -m deploy.bench`: reads, writes and orders against the peers; prints tables, writes JSON and charts."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from deploy.bench import bars, chart, reads, writes
+from deploy.bench import bars, chart, orders, reads, writes
 from deploy.bench.servers import require_wrk, running_stack
 from deploy.bench.world import seed, world
 
@@ -49,11 +49,20 @@ def write_part(options) -> None:
     chart.draw_writes(rows, options.output / "writes.png")
 
 
+def orders_part(options) -> None:
+    with running_stack() as stack:
+        seed(stack, users=1000, posts=0)
+        rows = orders.compare(stack, options, say)
+    print(writes.table(rows), bars.table(bars.of_orders(rows)), sep="\n\n")
+    (options.output / "orders.json").write_text(writes.to_json(rows))
+    chart.draw_orders(rows, options.output / "orders.png")
+
+
 def say(scenario: str, connections: int) -> None:
     print(f"measured: {scenario}, {connections} connections", file=sys.stderr, flush=True)
 
 
-PARTS = {"reads": read_part, "writes": write_part}
+PARTS = {"reads": read_part, "writes": write_part, "orders": orders_part}
 
 if __name__ == "__main__":
     main()

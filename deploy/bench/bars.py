@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from deploy.bench import writes
+from deploy.bench import orders, writes
 from deploy.bench.reads import Row
 
 LISTS = ("comments", "user timeline")
@@ -70,6 +70,15 @@ def of_writes(rows: Iterable[writes.Row]) -> list[Bar]:
         Bar(f"{low.scenario}: p50, ms", 50, low.p50, True),
         Bar(f"{low.scenario}: p99, ms", 250, low.p99, True),
         Bar(f"{high.scenario}: p99, ms", 2000, high.p99, True),
+    ]
+
+
+def of_orders(rows: Iterable[writes.Row]) -> list[Bar]:
+    found = {(row.scenario, row.subject): row for row in rows}
+    rate: Callable = lambda row: row.rate  # noqa: E731 as above
+    return [
+        _ratio(found, "per s", orders.PLACED, "socialapp", orders.BARE, 0.8, rate),
+        _ratio(found, "per s", orders.LISTS, "socialapp", "naive", 4, rate),
     ]
 
 

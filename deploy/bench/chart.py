@@ -1,12 +1,13 @@
-"""The charts of `make bench`: what was measured of each subject, per scenario, one PNG of reads and one of writes."""
+"""The charts of `make bench`: what was measured of each subject, per scenario, one PNG of each part."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deploy.bench import writes
+from deploy.bench import orders, writes
 from deploy.bench.reads import Row
 
 matplotlib.use("agg")
@@ -51,14 +52,24 @@ def draw_writes(rows: list[writes.Row], path: Path) -> None:
     """A plot of rates per scenario, and one of the times from 202 to visible."""
     figure = Figure(figsize=(15, 4.2), layout="constrained")
     plots = figure.subplots(1, 4)
-    for axes, scenario in zip(plots, (writes.HOT, writes.SPREAD, writes.POSTS), strict=False):
+    rates(plots, rows, (writes.HOT, writes.SPREAD, writes.POSTS))
+    times(plots[-1], [row for row in rows if row.scenario in (writes.LOW, writes.HIGH)])
+    figure.savefig(path, dpi=110)
+
+
+def draw_orders(rows: list[writes.Row], path: Path) -> None:
+    figure = Figure(figsize=(12, 4.2), layout="constrained")
+    rates(figure.subplots(1, 3), rows, (orders.PLACED, orders.HOT, orders.LISTS))
+    figure.savefig(path, dpi=110)
+
+
+def rates(plots: Iterable[Axes], rows: list[writes.Row], scenarios: Iterable[str]) -> None:
+    for axes, scenario in zip(plots, scenarios, strict=False):
         found = [row for row in rows if row.scenario == scenario]
         drawn = axes.bar([row.subject for row in found], [row.rate for row in found], color=colours(found))
         axes.bar_label(drawn, labels=[short(row.rate) for row in found], fontsize=8, padding=2)
         axes.set_title(f"{scenario}, per second")
         finish(axes)
-    times(plots[-1], [row for row in rows if row.scenario in (writes.LOW, writes.HIGH)])
-    figure.savefig(path, dpi=110)
 
 
 def times(axes: Axes, rows: list[writes.Row]) -> None:

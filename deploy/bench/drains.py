@@ -45,7 +45,7 @@ class Drained:
 
 def ours(stack: Stack, likes: list[Like]) -> Drained:
     """Out of the command log, by the stack's own workers; CPU until the event consumers have followed, too."""
-    with workers_stopped(stack):
+    with stopped(stack):
         in_write_role(stack, ["deploy.bench.submissions", "likes"], lines(likes))
         progress = Progress(stack, likes)
     return progress.drained(lambda: pids(stack, BACKENDS), lambda: wait_until_at_rest(stack))
@@ -124,14 +124,15 @@ class Progress:
 
 
 @contextmanager
-def workers_stopped(stack: Stack) -> Iterator[None]:
-    for worker in WORKERS:
-        supervision.rpc(stack.layout).stopProcess(f"app:{worker}")
+def stopped(stack: Stack, programs: tuple[str, ...] = WORKERS) -> Iterator[None]:
+    """Without these programs; returns to the body when they have ended."""
+    for program in programs:
+        supervision.rpc(stack.layout).stopProcess(f"app:{program}")
     try:
         yield
     finally:
-        for worker in WORKERS:
-            supervision.rpc(stack.layout).startProcess(f"app:{worker}", False)
+        for program in programs:
+            supervision.rpc(stack.layout).startProcess(f"app:{program}", False)
 
 
 def pids(stack: Stack, programs: tuple[str, ...]) -> list[int]:

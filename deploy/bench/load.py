@@ -23,8 +23,9 @@ end
 local requests, at, sent, started = {}, 0, 0, nil
 function init(args)
   for line in io.lines(args[1]) do
-    local method, path, token, body = line:match("^(%S+) (%S+) (%S*) (.*)$")
+    local method, path, token, key, body = line:match("^(%S+) (%S+) (%S*) (%S*) (.*)$")
     local headers = {}
+    if key ~= "" then headers["Idempotency-Key"] = key end
     if token ~= "" then headers["Authorization"] = "Bearer " .. token end
     if body ~= "" then headers["Content-Type"] = "application/json" else body = nil end
     requests[#requests + 1] = wrk.format(method, path, headers, body)
@@ -48,15 +49,16 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """token: an access token, if any. body: JSON on one line, if any."""
+    """token: an access token, if any. key: an idempotency key, if any. body: JSON on one line, if any."""
 
     path: str
     method: str = "GET"
     token: str = ""
     body: str = ""
+    key: str = ""
 
     def __str__(self):
-        return f"{self.method} {self.path} {self.token} {self.body}"
+        return f"{self.method} {self.path} {self.token} {self.key} {self.body}"
 
 
 @dataclass(frozen=True)

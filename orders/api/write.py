@@ -16,6 +16,7 @@ from orders.api import schemas
 from orders.api.read import PRIVATE, own_address
 from orders.api.read_orders import visible_order
 from orders.commands import AddAddress, CancelOrder, ChangeOrder, DeleteAddress, EditAddress, PlaceOrder
+from orders.documents import order_fragment
 from socialapp.cqrs.execute import Executed, execute
 from socialapp.cqrs.fragments import version_of
 from socialapp.cqrs.http import resources
@@ -86,7 +87,10 @@ class WriteAddress(ExecutingView):
 
 class OrderWrite(ExecutingView):
     def shown(self, executed: Executed, *, success: int, **headers: str) -> Response:
-        fragment = visible_order(executed.resource_id, self.request.user)
+        if executed.answer:
+            fragment = order_fragment(executed.answer)
+        else:
+            fragment = visible_order(executed.resource_id, self.request.user)
         return self.answer(executed, fragment.body, success=success, ETag=fragment.etag.decode(), **headers)
 
     def expected_version(self, named: int | None = None) -> int | None:

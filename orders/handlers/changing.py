@@ -12,6 +12,7 @@ from orders.handlers.transitions import tell
 from orders.lines import lines_of, total_of, wanted
 from orders.machine import Change, InvalidTransition, move
 from orders.models import Order, OrderItem, Payment, Status
+from orders.rows import lock_products
 from socialapp.cqrs.commands import Envelope, handles
 from socialapp.cqrs.effects import Effects
 from socialapp.cqrs.problems import Forbidden, Invalid, NotFound, Problem, Stale
@@ -83,7 +84,7 @@ def _change_items(change: Change) -> None:
         raise PaymentInProgress("What is being paid cannot change; cancel the order, or wait.")
     former = dict(OrderItem.objects.filter(order=order).values_list("product_id", "quantity"))
     units = wanted(change.envelope.command.items)
-    products = stock.lock(former.keys() | units.keys())
+    products = lock_products(former.keys() | units.keys())
     more = {product_id: quantity - former.get(product_id, 0) for product_id, quantity in units.items()}
     stock.require(more, products)
     lines = lines_of(units, products)

@@ -9,11 +9,14 @@ from orders.events import OrderPlaced
 from orders.handlers import stock
 from orders.lines import Line, lines_of, total_of, wanted
 from orders.models import Address, Order, OrderAddress, OrderItem, Product
+from orders.models.order import SHOWN
+from orders.rows import insert_order, lock_products
 from socialapp.cqrs.commands import Envelope, handles
 from socialapp.cqrs.effects import Effects
 from socialapp.cqrs.ids import new_id
 from socialapp.cqrs.problems import Invalid, Problem
 
+LINE = ("product_id", "sku", "name", "quantity", "unit_price")
 ADDRESS = ("name", "line1", "line2", "city", "region", "postcode", "country")
 
 
@@ -30,17 +33,17 @@ def _place(envelope: Envelope, effects: Effects) -> None:
     """Raises Problem, all of them before anything is written: a rejection is kept, and with it what was written."""
     units = wanted(envelope.command.items)
     address = address_of(envelope.actor_id, envelope.command.address_id)
-    products = stock.lock(units)
+    products = lock_products(units)
     stock.require(units, products)
     currency = currency_of(products)
     lines = lines_of(units, products)
     order = _order(envelope, lines, currency)
     order.address = address
-    stock.take(units, products, envelope, effects)
-    order.save(force_insert=True)
-    insert_lines(order, lines)
+    insert_order(order, lines)
+    stock.tell_moved(units, products, envelope, effects)
     kept = keep_address(order, address)
     effects.emit(envelope, _told(order, lines, kept), aggregate_id=order.pk, aggregate_version=order.version)
+    effects.answer(envelope, described(order, lines))
 
 
 def address_of(user_id: UUID, address_id: str | None) -> dict:
@@ -110,3 +113,9 @@ def _told(order: Order, lines: list[Line], address: str) -> OrderPlaced:
         status=order.status,
         payment=order.payment,
     )
+
+
+def described(order: Order, lines: list[Line]) -> dict:
+    """What queries.get_orders would find, for the answer: to read it again would cost as much as to write it."""
+    row = {name: getattr(order, name) for name in SHOWN}
+    return row | {"items": [{name: getattr(line, name) for name in LINE} for line in lines]}

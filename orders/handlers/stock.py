@@ -1,6 +1,5 @@
 """Stock: rows of products are locked in the order of their ids, so that two transactions cannot deadlock."""
 
-from collections.abc import Iterable
 from uuid import UUID
 
 from django.db import connections
@@ -8,6 +7,7 @@ from django.db import connections
 from orders.commands import CorrectStock
 from orders.events import StockCorrected, StockReturned, StockTaken
 from orders.models import Product
+from orders.rows import lock_products
 from socialapp.cqrs.commands import Envelope, handles
 from socialapp.cqrs.effects import Effects
 from socialapp.cqrs.problems import Invalid, NotFound, Problem
@@ -15,12 +15,6 @@ from socialapp.cqrs.problems import Invalid, NotFound, Problem
 
 class OutOfStock(Problem):
     status, code, title = 409, "out_of_stock", "There is not enough in stock"
-
-
-def lock(product_ids: Iterable[UUID]) -> dict[UUID, Product]:
-    """Those that exist, by id, locked until the transaction ends."""
-    locked = Product.objects.select_for_update(no_key=True).filter(pk__in=list(product_ids)).order_by("pk")
-    return {product.pk: product for product in locked}
 
 
 def require(units: dict[UUID, int], products: dict[UUID, Product]) -> None:
@@ -57,6 +51,11 @@ def take(units: dict[UUID, int], products: dict[UUID, Product], envelope: Envelo
             """,
             [list(moved), list(moved.values())],
         )
+    tell_moved(moved, products, envelope, effects)
+
+
+def tell_moved(moved: dict[UUID, int], products: dict[UUID, Product], envelope: Envelope, effects: Effects) -> None:
+    """Emit what the rows of `products` say already."""
     for product_id, quantity in moved.items():
         product = products[product_id]
         product.stock -= quantity
@@ -68,7 +67,7 @@ def take(units: dict[UUID, int], products: dict[UUID, Product], envelope: Envelo
 
 @handles(CorrectStock)
 def correct_stock(envelopes: list[Envelope], effects: Effects) -> None:
-    products = lock({envelope.resource_id for envelope in envelopes})
+    products = lock_products({envelope.resource_id for envelope in envelopes})
     for envelope in envelopes:
         command, product = envelope.command, products.get(envelope.resource_id)
         if product is None:

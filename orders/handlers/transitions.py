@@ -5,6 +5,7 @@ from orders.events import OrderCancelled, OrderDelivered, OrderPaid, OrderPaymen
 from orders.handlers import stock
 from orders.machine import Change, transition
 from orders.models import Order, OrderItem, Payment, Status
+from orders.rows import lock_products
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.effects import Effects
 
@@ -59,7 +60,7 @@ def _become(change: Change, status: Status, kind: type, **fields) -> None:
 def _return_stock(change: Change) -> None:
     items = OrderItem.objects.filter(order=change.order).values_list("product_id", "quantity")
     units = {product_id: -quantity for product_id, quantity in items}
-    stock.take(units, stock.lock(units), change.envelope, change.effects)
+    stock.take(units, lock_products(units), change.envelope, change.effects)
 
 
 machine.check()

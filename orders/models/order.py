@@ -7,6 +7,11 @@ from django.db.models import F, Func, Q, Value
 from orders.models.catalogue import Product
 
 MOST_OF_ONE = 99
+# Columns that the API shows, or needs to know who may see the order.
+SHOWN = (
+    "id", "number", "user_id", "status", "payment", "payment_type", "total", "currency", "address", "held_until",
+    "created_at", "updated_at", "version",
+)  # fmt: skip
 
 
 class Status(models.TextChoices):

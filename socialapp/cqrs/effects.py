@@ -29,10 +29,15 @@ class Effects:
     problems: dict[UUID, Problem] = field(default_factory=dict)
     events: list[Recorded] = field(default_factory=list)
     deferred: set[UUID] = field(default_factory=set)
+    answers: dict[UUID, object] = field(default_factory=dict)
     xid: int = 0
 
     def reject(self, envelope: Envelope, problem: Problem) -> None:
         self.problems[envelope.id] = problem
+
+    def answer(self, envelope: Envelope, document: object) -> None:
+        """What whoever waits for the command may be shown of its effect without another read (execute.py)."""
+        self.answers[envelope.id] = document
 
     def lacks(self, envelope: Envelope, needed: UUID, problem: Problem) -> None:
         """What a command needs is not there: `problem`, unless it may still come.

@@ -20,12 +20,16 @@ from socialapp.cqrs.routing import DOWN
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """A command that has been applied, and the token that shows its effect."""
+    """A command that has been applied, and the token that shows its effect.
+
+    answer: what its handler said of the effect; None when it said nothing, or when the command is replayed.
+    """
 
     command_id: UUID
     resource_id: UUID
     token: Token
     replayed: bool = False
+    answer: object = None
 
 
 def execute(
@@ -52,7 +56,9 @@ def execute(
         return _replay(envelope, token)
     if envelope.id in found.problems:
         raise found.problems[envelope.id]
-    return Executed(command_id, resource_id, _token_after(envelope, found, token))
+    return Executed(
+        command_id, resource_id, _token_after(envelope, found, token), answer=found.answers.get(envelope.id)
+    )
 
 
 def _perform(envelope: Envelope) -> effects.Effects | None:

@@ -24,6 +24,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "socialapp.accounts",
     "posts",
+    "orders",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from deploy.bench.peers import views, writes
+from deploy.bench.peers import orders, views, writes
 
 urlpatterns = [
+    path("api/v1/orders", orders.orders),
     path("api/v1/posts", writes.CreatePostView.as_view()),
     path("api/v1/posts/<uuid:post_id>/like", writes.LikeView.as_view()),
     path("api/v1/posts/<uuid:pk>", views.PostView.as_view()),
