@@ -1,22 +1,24 @@
-"""Products and categories as the API shows them, and the lists of products by category."""
+"""Products and categories as the API shows them, and the lists of products by category and of orders."""
 
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from orders import queries
+from orders.documents import order_document
 from orders.events import CategorySaved, product_key
 from orders.money import document
 from orders.queries import Wanted
 from socialapp.cqrs import routing
 from socialapp.cqrs.cursors import encode_cursor
 from socialapp.cqrs.events import makes_stale
-from socialapp.cqrs.fragments import DELETED, Entities, Lists, Page, encode
+from socialapp.cqrs.fragments import DELETED, Entities, Lists, Page, Pages, encode
 from socialapp.cqrs.problems import NotFound
 
 # Rows looked up at once when a category's new name makes all of its products stale.
 FAN_OUT = 1000
 # Seconds. What the cache holds is dropped by the events; this is for whoever changes a price by hand in the database.
 TTL = 300
+ORDERS_TTL = 60
 
 
 def product_document(row: dict) -> dict:
@@ -59,11 +61,27 @@ def load_categories(identifiers: Sequence[str], using: str) -> dict[str, bytes]:
     return {"all": encode({"results": queries.list_categories(using), "next": None})}
 
 
+def load_orders_of(identifier: str, page: int, limit: int, using: str) -> tuple[int, list[dict]]:
+    """identifier: of a user."""
+    total, rows = queries.list_orders(user_id=UUID(identifier), offset=(page - 1) * limit, limit=limit, using=using)
+    return total, list(map(order_document, rows))
+
+
+def load_all_orders(identifier: str, page: int, limit: int, using: str) -> tuple[int, list[dict]]:
+    """identifier: "/" and a status; "/" alone is all of them."""
+    status = identifier.removeprefix("/")
+    total, rows = queries.list_orders(status=status, offset=(page - 1) * limit, limit=limit, using=using)
+    return total, list(map(order_document, rows))
+
+
 products = Entities(resource="orders", scope="product", name="product", load=load_products, ttl=TTL)
 categories = Entities(resource="orders", scope="categories", name="list", load=load_categories, ttl=TTL)
 products_of_category = Lists(
     resource="orders", scope="products", name="category", load=load_products_of, order=UUID, ttl=TTL
 )
+# A customer's own, and the staff's: different keys, so that one can never answer for the other.
+orders_of_user = Pages(resource="orders", scope="list", load=load_orders_of, ttl=ORDERS_TTL)
+all_orders = Pages(resource="orders", scope="all", load=load_all_orders, ttl=ORDERS_TTL)
 
 
 @makes_stale(CategorySaved)

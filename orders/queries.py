@@ -90,6 +90,20 @@ def get_orders(order_ids: Sequence[UUID], using: str) -> list[dict]:
     return [order | {"items": of[order["id"]]} for order in orders]
 
 
+def list_orders(
+    *, user_id: UUID | None = None, status: str = "", offset: int, limit: int, using: str
+) -> tuple[int, list[dict]]:
+    """(how many there are, those of one page with their lines, newest first). None and "" are everybody's and any."""
+    orders = Order.objects.using(using)
+    if user_id is not None:
+        orders = orders.filter(user_id=user_id)
+    if status:
+        orders = orders.filter(status=status)
+    ids = list(orders.order_by("-pk").values_list("pk", flat=True)[offset : offset + limit])
+    found = {order["id"]: order for order in get_orders(ids, using)} if ids else {}
+    return orders.count(), [found[order_id] for order_id in ids]
+
+
 def list_addresses(user_id: UUID, using: str) -> list[dict]:
     """All of a user's, the default first, then the newest. There are never many."""
     addresses = Address.objects.using(using).filter(user_id=user_id)

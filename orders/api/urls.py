@@ -19,8 +19,8 @@ class Categories(read.ReadCategories):
     """The tree of categories, parents before their children."""
 
 
-class Orders(write.WriteOrders):
-    """Place an order."""
+class Orders(read_orders.ReadOrders, write.WriteOrders):
+    """My orders, newest first. Place one."""
 
 
 class OrderDetail(read_orders.ReadOrder, write.WriteOrder):

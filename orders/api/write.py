@@ -47,7 +47,7 @@ class ExecutingView(CommandView):
             command,
             actor_id=request.user.pk,
             resource_id=resource_id,
-            idempotency_key=idempotency_key(request),
+            idempotency_key=idempotency_key(request) or key_of_page(request),
             fingerprint=fingerprint_of(request.method, request.path, request.data),
             token=presented_token(request),
         )
@@ -110,7 +110,7 @@ class WriteOrders(OrderWrite):
     @extend_schema(request=schemas.NewOrder, responses={201: schemas.OrderAnswer}, parameters=[KEY])
     def post(self, request):
         body = self.validated(schemas.NewOrder)
-        if idempotency_key(request) is None:
+        if not (idempotency_key(request) or key_of_page(request)):
             raise Problem("An Idempotency-Key makes a repeated order the same order.", code="idempotency_key_required")
         method = payment_method(body)
         address = body.get("address_id")
@@ -149,6 +149,15 @@ class WriteOrder(OrderWrite):
         with exclusive("order", order_id, patience=self.patience):
             executed = self.execute(command, order_id)
         return self.shown(executed, success=status.HTTP_200_OK)
+
+
+def key_of_page(request) -> str | None:
+    """A page of the browsable API has no key to send, but a CSRF token that no other page has: its form, sent twice, is
+    sent once. What was changed in it is another request."""
+    token = request.META.get("HTTP_X_CSRFTOKEN")
+    if token is None or request.auth is not None:
+        return None
+    return f"page:{fingerprint_of(token, request.method, request.path, request.data)}"
 
 
 def payment_method(body: dict) -> dict:

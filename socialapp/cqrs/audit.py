@@ -16,7 +16,7 @@ from django.db import DataError, connections
 
 from socialapp.cqrs import fragments, keys, routing, valkey
 from socialapp.cqrs.cache import Slot
-from socialapp.cqrs.fragments import Lists
+from socialapp.cqrs.fragments import Entities
 from socialapp.cqrs.problems import Problem
 from socialapp.cqrs.stamps import content_of
 
@@ -106,7 +106,7 @@ def _loader(slot: Slot) -> Callable[[str], bytes]:
         kind = fragments.declared(*keys.kind(key))
     except ValueError as error:
         raise UnknownEntry(key) from error
-    if kind is None or isinstance(kind, Lists) != bool(page):
+    if kind is None or isinstance(kind, Entities) == bool(page):
         raise UnknownEntry(key)
 
     def load(using: str) -> bytes:

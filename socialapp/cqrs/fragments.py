@@ -1,4 +1,4 @@
-"""Fragments: the read model as ready bytes. Domains declare entities and lists; read views ask for them.
+"""Fragments: the read model as ready bytes. Domains declare entities, lists and pages; read views ask for them.
 
 What the cache holds is `<etag>\\n<json>`, so that a hit needs no parsing. What does not exist is cached too.
 """
@@ -26,6 +26,23 @@ class Fragment(NamedTuple):
     body: bytes
 
 
+class NumberedPage(NamedTuple):
+    """A page by its number. total: elements in the whole list. results: a JSON array. digest: names them."""
+
+    total: int
+    digest: bytes
+    results: bytes
+
+    def encode(self) -> bytes:
+        return b"%d %s\n%s" % self
+
+    @classmethod
+    def decode(cls, content: bytes) -> "NumberedPage":
+        head, results = content.split(b"\n", 1)
+        total, digest = head.split(b" ")
+        return cls(int(total), digest, results)
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """A page of a list: identifiers of entities, newest first, and the cursor of the next page, if any."""
@@ -49,13 +66,17 @@ class Page:
 def encode(document: dict, version: int = 0) -> bytes:
     """The content of an entity. The ETag begins with the version that an edit compares, then names the very bytes."""
     body = orjson.dumps(document)
-    return b'"%d-%s"\n%s' % (version, blake2b(body, digest_size=8).hexdigest().encode(), body)
+    return b'"%d-%s"\n%s' % (version, _digest(body), body)
 
 
 def version_of(etag: str) -> int | None:
     """The version inside an ETag of ours; None when it is not one. A gateway may have weakened it (gzip)."""
     digits = etag.strip().removeprefix("W/").strip('"').partition("-")[0]
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
+
+
+def _digest(body: bytes) -> bytes:
+    return blake2b(body, digest_size=8).hexdigest().encode()
 
 
 def _fragment(content: bytes) -> Fragment:
@@ -173,16 +194,56 @@ class Lists:
         return self.key(identifier), f"cursor:{cursor or ''}:limit:{limit}"
 
 
-_declared: dict[tuple[str, str], Entities | Lists] = {}
+@dataclass(frozen=True)
+class Pages:
+    """Lists of one kind by page number: one hash per list, a field per page, which holds its elements themselves.
+
+    For lists that one reader has, and whose elements are read nowhere else as often. load(identifier, page, limit,
+    using) returns (elements in the whole list, documents of the page's) from the database alias `using`; page counts
+    from 1. ttl: seconds.
+    """
+
+    resource: str
+    scope: str
+    load: Callable[[str, int, int, str], tuple[int, Sequence[dict]]]
+    ttl: float = 60
+
+    def __post_init__(self):
+        _declare(self)
+
+    def key(self, identifier: object) -> str:
+        return keys.entry(self.resource, self.scope, identifier)
+
+    def get(self, identifier: object, *, page: int, limit: int) -> NumberedPage:
+        """Past the end of the list it is empty. Raises Unavailable."""
+        (content,) = reader.read([self.slot(identifier, page, limit)], self.load_slots, self.ttl)
+        return NumberedPage.decode(content)
+
+    def load_slots(self, slots: Sequence[Slot], using: str) -> dict[Slot, bytes]:
+        return {slot: self._load(slot, using) for slot in slots}
+
+    def _load(self, slot: Slot, using: str) -> bytes:
+        key, field = slot
+        _, page, _, limit = field.split(":")
+        total, documents = self.load(keys.identifier(key), int(page), int(limit), using)
+        results = orjson.dumps(documents)
+        return NumberedPage(total, _digest(results), results).encode()
+
+    def slot(self, identifier: object, page: int, limit: int) -> Slot:
+        return self.key(identifier), f"page:{page}:limit:{limit}"
 
 
-def _declare(kind: Entities | Lists) -> None:
+Kind = Entities | Lists | Pages
+_declared: dict[tuple[str, str], Kind] = {}
+
+
+def _declare(kind: Kind) -> None:
     if (kind.resource, kind.scope) in _declared:
         raise RuntimeError(f"{kind.resource}:{kind.scope} is declared twice")
     _declared[kind.resource, kind.scope] = kind
 
 
-def declared(resource: str, scope: str) -> Entities | Lists | None:
+def declared(resource: str, scope: str) -> Kind | None:
     """What lies behind keys of this resource and scope; None for those of an older deployment."""
     return _declared.get((resource, scope))
 

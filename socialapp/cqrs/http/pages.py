@@ -29,10 +29,9 @@ class PageRequest:
         """JSON: the URL of the next page, or null."""
         if cursor is None:
             return b"null"
+        # A cursor needs no quoting.
         limit = f"limit={self.limit}&" if self.limit != DEFAULT_LIMIT else ""
-        # As build_absolute_uri would, which takes a URL apart to put it together again. A cursor needs no quoting.
-        place = f"{request.scheme}://{request.get_host()}{escape_uri_path(request.path)}"
-        return orjson.dumps(f"{place}?{self.filters}{limit}cursor={cursor}")
+        return orjson.dumps(f"{place_of(request)}?{self.filters}{limit}cursor={cursor}")
 
 
 def page_request(request: HttpRequest, filters: Sequence[str] = ()) -> PageRequest:
@@ -42,12 +41,28 @@ def page_request(request: HttpRequest, filters: Sequence[str] = ()) -> PageReque
     """
     if not request.META["QUERY_STRING"]:
         return PageRequest(DEFAULT_LIMIT, None)
-    limit = request.GET.get("limit", str(DEFAULT_LIMIT))
-    if not LIMIT.fullmatch(limit) or not 1 <= int(limit) <= LARGEST_LIMIT:
-        raise invalid_parameter("limit", f"A whole number from 1 to {LARGEST_LIMIT}.")
+    limit = limit_of(request)
     cursor = request.GET.get("cursor") or None
     # Before the cache is asked: it remembers for seconds what it was asked for.
     if cursor and not CURSOR.fullmatch(cursor):
         raise invalid_parameter("cursor", "Use the `next` of the page before.")
-    kept = {name: request.GET[name] for name in filters if request.GET.get(name)}
-    return PageRequest(int(limit), cursor, f"{urlencode(kept)}&" if kept else "")
+    return PageRequest(limit, cursor, kept(request, filters))
+
+
+def limit_of(request: HttpRequest) -> int:
+    """Raises Problem for what is no number from 1 to 100."""
+    limit = request.GET.get("limit", str(DEFAULT_LIMIT))
+    if not LIMIT.fullmatch(limit) or not 1 <= int(limit) <= LARGEST_LIMIT:
+        raise invalid_parameter("limit", f"A whole number from 1 to {LARGEST_LIMIT}.")
+    return int(limit)
+
+
+def kept(request: HttpRequest, filters: Sequence[str]) -> str:
+    """The part of a query that says which list it is."""
+    asked = {name: request.GET[name] for name in filters if request.GET.get(name)}
+    return f"{urlencode(asked)}&" if asked else ""
+
+
+def place_of(request: HttpRequest) -> str:
+    """The URL without its query; build_absolute_uri would take it apart to put it together again."""
+    return f"{request.scheme}://{request.get_host()}{escape_uri_path(request.path)}"

@@ -1,0 +1,34 @@
+"""What becomes of an order by the gateway's word, for tests that are not about payment."""
+
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+from django.db import transaction
+
+from orders.commands import CancelOrder
+from orders.handlers.changing import on_locked_order
+from orders.machine import Change, move
+from orders.models import Status
+from socialapp.cqrs import events, settle
+from socialapp.cqrs.commands import Envelope
+from socialapp.cqrs.effects import Effects, claim_results
+from socialapp.cqrs.ids import new_id, partition_of
+
+
+def become(order_id: UUID, status: Status) -> None:
+    change_in_test(order_id, lambda change: move(change, status))
+
+
+def change_in_test(order_id: UUID, change: Callable[[Change], None]) -> None:
+    """`change` on the locked order, as a handler makes it: with its result, its events and what they make stale."""
+    command = CancelOrder("in a test", as_staff=True)
+    stamp = time.time_ns() // 1000
+    envelope = Envelope(new_id(partition_of(order_id)), command, None, order_id, stamp, None, None)
+    found = Effects()
+    with transaction.atomic(durable=True):
+        claim_results([envelope])
+        on_locked_order(envelope, found, change)
+        events.record(found.events)
+    assert not found.problems, found.problems
+    settle.settle([recorded.event for recorded in found.events])
