@@ -1,7 +1,16 @@
-"""Orders as the API shows them."""
+"""Orders and their histories as the API shows them."""
 
-from orders.money import document
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from orders.history import State
+from orders.lines import Line
+from orders.money import amount, document
+from socialapp.cqrs.events import Recorded
 from socialapp.cqrs.fragments import Fragment, encode
+
+# What an event says of itself besides: whose it is, and the names of rows.
+UNSHOWN = ("order_id", "user_id", "attempt_id")
 
 
 def order_document(row: dict) -> dict:
@@ -36,3 +45,30 @@ def _item(item: dict, currency: str) -> dict:
 def order_fragment(row: dict) -> Fragment:
     """With the ETag that a change compares."""
     return Fragment(*encode(order_document(row), row["version"]).split(b"\n", 1))
+
+
+def event_document(recorded: Recorded, currency: str, addresses: Mapping[str, dict]) -> dict:
+    """addresses: of queries.get_order_addresses; one that was erased is null."""
+    told = {name: value for name, value in asdict(recorded.event).items() if name not in UNSHOWN}
+    if "items" in told:
+        told["items"] = [_item(asdict(Line.decode(line)), currency) for line in told["items"]]
+    if "total" in told:
+        told["total"] = document(amount(told["total"]), currency)
+    if "address" in told:
+        told["address"] = addresses.get(told["address"])
+    name = type(recorded.event).__name__
+    return {"type": name, "version": recorded.aggregate_version, "time": recorded.time, "data": told}
+
+
+def state_document(state: State, addresses: Mapping[str, dict]) -> dict:
+    """As far as events tell: of `order_document`, what a customer or a payment changes."""
+    return {
+        "id": state.order_id,
+        "number": state.number,
+        "status": state.status,
+        "items": [_item(asdict(line), state.currency) for line in state.items],
+        "total": document(state.total, state.currency),
+        "address": addresses.get(state.address),
+        "payment": {"status": state.payment},
+        "version": state.version,
+    }

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.contrib.postgres.search import SearchQuery
 from django.db.models import Q, QuerySet
 
-from orders.models import SEARCHED, Address, Category, Order, OrderItem, Product
+from orders.models import SEARCHED, Address, Category, Order, OrderAddress, OrderItem, Product
 from orders.models.order import SHOWN as ORDER
 
 PRODUCT = (
@@ -102,6 +102,12 @@ def list_orders(
     ids = list(orders.order_by("-pk").values_list("pk", flat=True)[offset : offset + limit])
     found = {order["id"]: order for order in get_orders(ids, using)} if ids else {}
     return orders.count(), [found[order_id] for order_id in ids]
+
+
+def get_order_addresses(order_ids: Sequence[UUID], using: str) -> dict[str, dict]:
+    """Where orders went to, by the names that events give to addresses."""
+    found = OrderAddress.objects.using(using).filter(order__in=order_ids)
+    return {str(address_id): address for address_id, address in found.values_list("pk", "address")}
 
 
 def list_addresses(user_id: UUID, using: str) -> list[dict]:

@@ -31,10 +31,15 @@ PARAMETERS = [
 
 def visible_order(order_id: UUID, user: Bearer) -> Fragment:
     """Raises NotFound."""
-    found = read_with(lambda using: queries.get_orders([order_id], using)).result
+    return order_fragment(read_with(lambda using: visible_row(order_id, user, using)).result)
+
+
+def visible_row(order_id: UUID, user: Bearer, using: str) -> dict:
+    """Of queries.get_orders. Raises NotFound, also for somebody else's."""
+    found = queries.get_orders([order_id], using)
     if not found or not (user.is_staff or found[0]["user_id"] == user.pk):
         raise NotFound("There is no such order.")
-    return order_fragment(found[0])
+    return found[0]
 
 
 class ReadOrders(NumberedRead):

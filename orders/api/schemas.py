@@ -106,6 +106,37 @@ class OrderAnswer(serializers.Serializer):
     updated_at = serializers.DateTimeField()
 
 
+class OrderEventAnswer(serializers.Serializer):
+    """version: of the order, since then. data: what the event tells."""
+
+    type = serializers.CharField()
+    version = serializers.IntegerField()
+    time = serializers.DateTimeField()
+    data = serializers.DictField()
+
+
+class PaymentThenAnswer(serializers.Serializer):
+    status = serializers.ChoiceField(Payment.choices)
+
+
+class OrderThenAnswer(serializers.Serializer):
+    """An order as it was."""
+
+    id = serializers.UUIDField()
+    number = serializers.IntegerField()
+    status = serializers.ChoiceField(Status.choices)
+    items = ItemAnswer(many=True)
+    total = MoneyAnswer()
+    address = serializers.DictField(allow_null=True)
+    payment = PaymentThenAnswer()
+    version = serializers.IntegerField()
+
+
+class OrderHistoryAnswer(serializers.Serializer):
+    results = OrderEventAnswer(many=True)
+    state = OrderThenAnswer(required=False)
+
+
 class Line(serializers.CharField):
     """What goes on one line of a label."""
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from orders.api import read, read_orders, write
+from orders.api import read, read_history, read_orders, write
 
 
 class Products(read.ReadProducts):
@@ -29,6 +29,12 @@ class OrderDetail(read_orders.ReadOrder, write.WriteOrder):
     name = "Order"
 
 
+class OrderEvents(read_history.ReadOrderEvents):
+    """What has happened to an order, and what it was at some time."""
+
+    name = "Events"
+
+
 class Addresses(read.ReadAddresses, write.WriteAddresses):
     """My addresses, the default first. Add one."""
 
@@ -44,6 +50,7 @@ urlpatterns = [
     path("products", Products.as_view(), name="products"),
     path("orders", Orders.as_view(), name="orders"),
     path("orders/<uuid:order_id>", OrderDetail.as_view(), name="order"),
+    path("orders/<uuid:order_id>/events", OrderEvents.as_view(), name="order_events"),
     path("categories", Categories.as_view(), name="categories"),
     path("addresses", Addresses.as_view(), name="addresses"),
     path("addresses/<uuid:address_id>", AddressDetail.as_view(), name="address"),

@@ -4,13 +4,15 @@ Domains declare them in `events.py`; handlers emit them; consumers.py reads them
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import orjson
 from django.db import connections
+
+from socialapp.cqrs.problems import Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +119,9 @@ IN_ORDER = "cqrs_event.xid, cqrs_event.position"
 LAST_FIRST = "cqrs_event.xid DESC, cqrs_event.position DESC"
 COLUMNS = "xid::text::bigint, position, type, version, aggregate_id, aggregate_version, payload::text, time, command_id"
 
+BY_VERSION = "aggregate_id, aggregate_version"
+BATCH = 500
+
 # Of so many lanes, the one: by the last byte of an aggregate's id, which is random (its lower half by partition).
 IN_LANE = "get_byte(uuid_send(aggregate_id), 15) %% %s = %s"
 
@@ -134,6 +139,21 @@ def read_page(where: str, parameters: list, *, limit: int) -> tuple[list[Recorde
     rows = _rows(where, parameters, limit)
     found = known(rows)
     return found, len(found) == len(rows) < limit
+
+
+def history(aggregate_ids: Sequence[UUID], *, using: str = "default") -> Iterator[Recorded]:
+    """All that is still recorded of some aggregates, of one after the other in the order of its versions.
+
+    Raises Unavailable at an event that this process does not know yet.
+    """
+    where, after, complete = f"aggregate_id = ANY(%s) AND ({BY_VERSION}) > (%s, %s)", (UUID(int=0), 0), False
+    while not complete:
+        rows = _rows(where, [list(aggregate_ids), *after], BATCH, order=BY_VERSION, using=using)
+        found, complete = known(rows), len(rows) < BATCH
+        yield from found
+        if len(found) < len(rows):
+            raise Unavailable("A newer server has recorded what this one cannot read yet.")
+        after = (found[-1].aggregate_id, found[-1].aggregate_version) if found else after
 
 
 def known(rows: list[tuple]) -> list[Recorded]:
@@ -167,10 +187,10 @@ def horizon() -> int:
         return cursor.fetchone()[0]
 
 
-def _rows(where: str, parameters: list, limit: int) -> list[tuple]:
-    with connections["default"].cursor() as cursor:
+def _rows(where: str, parameters: list, limit: int, *, order: str = IN_ORDER, using: str = "default") -> list[tuple]:
+    with connections[using].cursor() as cursor:
         cursor.execute(
-            f"SELECT {COLUMNS} FROM cqrs_event WHERE {where} ORDER BY {IN_ORDER} LIMIT %s", [*parameters, limit]
+            f"SELECT {COLUMNS} FROM cqrs_event WHERE {where} ORDER BY {order} LIMIT %s", [*parameters, limit]
         )
         return cursor.fetchall()
 
