@@ -21,7 +21,10 @@ def become(order_id: UUID, status: Status) -> None:
 
 
 def change_in_test(order_id: UUID, change: Callable[[Change], None]) -> None:
-    """`change` on the locked order, as a handler makes it: with its result, its events and what they make stale."""
+    """`change` on the locked order, as a handler makes it: with its result, its events and what they make stale.
+
+    Raises the Problem of a refusal.
+    """
     command = CancelOrder("in a test", as_staff=True)
     stamp = time.time_ns() // 1000
     envelope = Envelope(new_id(partition_of(order_id)), command, None, order_id, stamp, None, None)
@@ -30,5 +33,6 @@ def change_in_test(order_id: UUID, change: Callable[[Change], None]) -> None:
         claim_results([envelope])
         on_locked_order(envelope, found, change)
         events.record(found.events)
-    assert not found.problems, found.problems
+    if found.problems:
+        raise found.problems[envelope.id]
     settle.settle([recorded.event for recorded in found.events])
