@@ -2,8 +2,8 @@
 
 from django.contrib import admin, messages
 
-from orders.commands import CancelOrder, ChangeOrder
-from orders.models import Order, OrderAddress, OrderItem, PaymentAttempt, Status
+from orders.commands import CancelOrder, ChangeOrder, HastenAttempt
+from orders.models import Order, OrderAddress, OrderItem, PaymentAttempt, SandboxCharge, Status
 from socialapp.cqrs.admin import CommandAdmin, ReadOnlyAdmin
 from socialapp.cqrs.locks import exclusive
 
@@ -98,7 +98,7 @@ class OrderAddressAdmin(ReadOnlyAdmin):
 
 
 @admin.register(PaymentAttempt)
-class PaymentAttemptAdmin(ReadOnlyAdmin):
+class PaymentAttemptAdmin(CommandAdmin):
     list_display = ["created_at", "order", "gateway", "amount", "currency", "state", "reason"]
     list_filter = ["state", "gateway", "created_at"]
     list_select_related = ["order"]
@@ -110,3 +110,26 @@ class PaymentAttemptAdmin(ReadOnlyAdmin):
         "order", "order_version", "gateway", "amount", "currency", "state", "reference", "reason", "asked", "ask_at",
         "created_at", "updated_at", "id",
     ]  # fmt: skip
+    actions = ["ask_again"]
+
+    def has_change_permission(self, request, obj=None):
+        return request.user.is_staff and obj is None
+
+    @admin.action(description="Ask the gateway again now")
+    def ask_again(self, request, queryset):
+        """Each by itself, until one is refused: the page says why."""
+        for attempt in queryset:
+            self.run(request, HastenAttempt(str(attempt.pk)), attempt.order)
+            self.message_user(request, f"The gateway is asked for {attempt}.", messages.SUCCESS)
+
+
+@admin.register(SandboxCharge)
+class SandboxChargeAdmin(ReadOnlyAdmin):
+    """The other side of the counter: what the sandbox gateway believes."""
+
+    list_display = ["created_at", "amount", "currency", "is_charged", "reason", "asked", "refunded_at"]
+    list_filter = ["is_charged", "created_at"]
+    search_fields = ["=reason"]
+    search_help_text = "The id of an attempt"
+    ordering = ["-key"]
+    fields = ["key", "amount", "currency", "is_charged", "reason", "asked", "refunded_at", "created_at"]

@@ -77,6 +77,40 @@ class CancelOrder:
     as_staff: bool = False
 
 
+@command("order")
+class StartPayment:
+    """Commit to an attempt at the order's present total, before the gateway is asked."""
+
+
+@command("order")
+class ClaimAttempt:
+    """Whoever claims an attempt that is due asks the gateway; for a while it is nobody else's."""
+
+    attempt_id: str
+
+
+@command("order")
+class RecordPayment:
+    """What the gateway has said. outcome: charged, declined, unknown or refunded; reason: for people."""
+
+    attempt_id: str
+    outcome: str
+    reference: str = ""
+    reason: str = ""
+
+
+@command("order")
+class HastenAttempt:
+    """Have the gateway asked again now, and not when its time comes."""
+
+    attempt_id: str
+
+
+@command("order")
+class ExpireOrder:
+    """Not paid in time: its stock is for others."""
+
+
 @command("address")
 class AddAddress:
     """The actor's own. country: ISO 3166-1 alpha-2. The first one is the default in any case."""

@@ -101,4 +101,10 @@ from config.settings.security import (
     SESSION_COOKIE_SECURE,
     X_FRAME_OPTIONS,
 )
-from config.settings.shop import ORDER_HOLD, PAYMENT_GATEWAY
+from config.settings.shop import (
+    ORDER_HOLD,
+    PAYMENT_GATEWAY,
+    SANDBOX_WEBHOOK_SECRET,
+    STRIPE_SECRET_KEY,
+    STRIPE_WEBHOOK_SECRET,
+)

@@ -1,4 +1,4 @@
-"""Celery: two queues (commands, events), a broker whose every call is bounded, and the ticks of beat."""
+"""Celery: three queues (commands, events, payments), a broker whose every call is bounded, and the ticks of beat."""
 
 from config.settings.env import env
 
@@ -17,6 +17,8 @@ CELERY_TASK_ROUTES = {
     "socialapp.cqrs.tasks.apply_commands": {"queue": "commands"},
     "socialapp.cqrs.tasks.*": {"queue": "events"},
     "socialapp.ops.tasks.*": {"queue": "events"},
+    # They wait for somebody outside of the house, seconds at times: whoever has many orders gives them own workers.
+    "orders.payments.tasks.*": {"queue": "payments"},
 }
 
 # A task only says "look at the log", so one that is lost or doubled costs nothing: beat ticks every second. Late
@@ -85,5 +87,7 @@ CELERY_BEAT_SCHEDULE = {
     "forget-idempotency-keys": {"task": "socialapp.cqrs.tasks.forget_idempotency_keys", "schedule": 3600.0},
     "audit-cache": {"task": "socialapp.ops.tasks.audit_cache", "schedule": 60.0, "options": {"expires": 60}},
     "append-requeued": {"task": "socialapp.cqrs.tasks.append_requeued", "schedule": 5.0, "options": {"expires": 10}},
+    "ask-gateway": {"task": "orders.payments.tasks.ask_gateway", "schedule": 1.0, "options": {"expires": 2}},
+    "expire-orders": {"task": "orders.payments.tasks.expire_orders", "schedule": 5.0, "options": {"expires": 10}},
     "keep-event-partitions": {"task": "socialapp.cqrs.tasks.keep_event_partitions", "schedule": 3600.0},
 }

@@ -38,12 +38,21 @@ def cancel_order(envelopes: list[Envelope], effects: Effects) -> None:
         on_locked_order(envelope, effects, _cancel)
 
 
-def on_locked_order(envelope: Envelope, effects: Effects, change: Callable[[Change], None]) -> None:
-    """Run `change` on the order and save it; all of it or, when a Problem is raised, nothing."""
+def on_locked_order(
+    envelope: Envelope,
+    effects: Effects,
+    change: Callable[[Change], None],
+    *,
+    lock: Callable[[Envelope], Order] | None = None,
+) -> None:
+    """Run `change` on the order and save it; all of it or, when a Problem is raised, nothing.
+
+    lock: finds the order and locks its row; by default as the actor's own, in the version that was expected.
+    """
     told = len(effects.events)
     try:
         with transaction.atomic():
-            order = _locked(envelope)
+            order = (lock or _own)(envelope)
             change(Change(order, envelope, effects, getattr(envelope.command, "reason", "")))
             order.save()
     except Problem as problem:
@@ -51,11 +60,18 @@ def on_locked_order(envelope: Envelope, effects: Effects, change: Callable[[Chan
         effects.reject(envelope, problem)
 
 
-def _locked(envelope: Envelope) -> Order:
-    """Raises NotFound, also for somebody else's, and Stale."""
-    command = envelope.command
+def locked(envelope: Envelope) -> Order:
+    """Raises NotFound."""
     order = Order.objects.select_for_update(no_key=True).filter(pk=envelope.resource_id).first()
-    if order is None or not (command.as_staff or order.user_id == envelope.actor_id):
+    if order is None:
+        raise NotFound("There is no such order.")
+    return order
+
+
+def _own(envelope: Envelope) -> Order:
+    """Raises NotFound, also for somebody else's, and Stale."""
+    command, order = envelope.command, locked(envelope)
+    if not (command.as_staff or order.user_id == envelope.actor_id):
         raise NotFound("There is no such order.")
     if command.expected_version not in (None, order.version):
         raise Stale(f"The order has version {order.version} by now.")

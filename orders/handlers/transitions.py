@@ -2,7 +2,7 @@
 
 from orders import machine
 from orders.events import OrderCancelled, OrderDelivered, OrderPaid, OrderPaymentFailed, OrderShipped
-from orders.handlers import stock
+from orders.handlers import attempts, stock
 from orders.machine import Change, transition
 from orders.models import Order, OrderItem, Payment, Status
 from orders.rows import lock_products
@@ -30,6 +30,7 @@ def fail(change: Change) -> None:
 def cancel(change: Change) -> None:
     order = change.order
     order.payment = WHEN_CANCELLED.get(order.payment, order.payment)
+    attempts.cancel(change)
     _return_stock(change)
     _become(change, Status.CANCELLED, OrderCancelled, payment=str(order.payment), reason=change.reason)
 

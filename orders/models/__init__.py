@@ -3,6 +3,7 @@
 from orders.models.address import Address
 from orders.models.catalogue import CURRENCY, SEARCHED, SKU, Category, Product
 from orders.models.order import MOST_OF_ONE, Order, OrderAddress, OrderItem, Payment, PaymentAttempt, Status
+from orders.models.sandbox import SandboxCharge
 
 __all__ = [
     "CURRENCY",
@@ -17,5 +18,6 @@ __all__ = [
     "Payment",
     "PaymentAttempt",
     "Product",
+    "SandboxCharge",
     "Status",
 ]

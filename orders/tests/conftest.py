@@ -9,6 +9,8 @@ from uuid import UUID
 import pytest
 
 from orders.commands import AddProduct, PlaceOrder, SaveCategory
+from orders.models import PaymentAttempt, SandboxCharge
+from orders.payments import asking
 from socialapp.cqrs.execute import execute
 from socialapp.tests.client import PASSWORD, Api, register
 from socialapp.tests.conftest import author, clean_stores  # noqa: F401 fixtures
@@ -86,6 +88,14 @@ def add_product(servers):
         return execute(AddProduct(**fields | changes), actor_id=None).resource_id
 
     return add
+
+
+@pytest.fixture
+def no_other_attempts(clean_stores):  # noqa: F811
+    """What other tests have left half paid would be asked for here."""
+    PaymentAttempt.objects.all().delete()
+    SandboxCharge.objects.all().delete()
+    asking.breaker.close()
 
 
 @pytest.fixture
