@@ -16,6 +16,8 @@ LOGGING = {
         "celery.worker.strategy": {"level": "WARNING"},
         # A 4xx is the client's affair and stands in the gateway's access log already.
         "django.request": {"level": "ERROR"},
+        # At INFO it logs Stripe's messages, and they quote the tokens of cards.
+        "stripe": {"level": "WARNING"},
         # At ERROR each of these would write a traceback: a client could fill the disk.
         "django.security": {"level": "CRITICAL"},
     },

@@ -23,13 +23,17 @@ ENVIRONMENT = {
     "STATIC_ROOT": "/srv/static",
     "JWT_PRIVATE_KEY": "A" * 43,
     "JWT_PUBLIC_KEYS": "A" * 43,
+    "PAYMENT_GATEWAY": "stripe",
+    "STRIPE_SECRET_KEY": "sk_live_of_nobody",
+    "STRIPE_WEBHOOK_SECRET": "whsec_of_nobody",
 }
 
 
-def manage(role: str, *arguments: str) -> subprocess.CompletedProcess:
+def manage(role: str, *arguments: str, without: str = "", **environment: str) -> subprocess.CompletedProcess:
     outside = {name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH") if name in os.environ}
     # A file that does not exist: not the environment of a stack that happens to run here.
-    surroundings = outside | ENVIRONMENT | {"SOCIALAPP_ROLE": role, "SOCIALAPP_ENV_FILE": "/nonexistent"}
+    surroundings = outside | ENVIRONMENT | {"SOCIALAPP_ROLE": role, "SOCIALAPP_ENV_FILE": "/nonexistent"} | environment
+    surroundings.pop(without, None)
     command = [sys.executable, "-W", "error::DeprecationWarning:config", "manage.py", *arguments]
     return subprocess.run(command, cwd=CHECKOUT, env=surroundings, capture_output=True, text=True, timeout=120)
 
