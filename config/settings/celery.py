@@ -1,4 +1,6 @@
-"""Celery: three queues (commands, events, payments), a broker whose every call is bounded, and the ticks of beat."""
+"""Celery: queues for commands, events, and payments and emails, which wait for others' servers; a broker whose every call
+is bounded; and the ticks of beat.
+"""
 
 from config.settings.env import env
 

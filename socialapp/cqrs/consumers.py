@@ -27,17 +27,22 @@ LEASE = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """consume(events) takes a batch in order. outside: whether its effects are outside of Postgres.
+    """consume(events) takes a batch in order. One that has to stop early, after at least one of them, returns after
+    how many. outside: whether its effects are outside of Postgres.
 
     lanes: how many of it may run at once; the events of one aggregate are in one lane, and in order there.
     rebuild: the class of its read model, if that can be made again from events (replays.py).
+    queue: of Celery; one that waits for servers which are not of the house must not keep the others waiting.
+    retry_after: what it has parked is tried again so much later, without anybody who asks for it.
     """
 
     name: str
-    consume: Callable[[list[Recorded]], None]
+    consume: Callable[[list[Recorded]], int | None]
     outside: bool
     lanes: int = 1
     rebuild: type | None = None
+    queue: str = "events"
+    retry_after: timedelta | None = None
 
 
 _consumers: dict[str, Consumer] = {}
@@ -47,13 +52,13 @@ _consumers: dict[str, Consumer] = {}
 UNREAD = "xid < %s::text::xid8 AND (xid, position) > (%s::text::xid8, %s)"
 
 
-def consumer(name: str, *, outside: bool = False, lanes: int = 1, rebuild: type | None = None):
-    """Declare consume(events: list[Recorded]) under a name, by which its offsets are remembered."""
+def consumer(name: str, *, outside: bool = False, **options):
+    """Declare consume(events: list[Recorded]) under a name, by which offsets are remembered. options: see Consumer."""
 
     def declare(consume: Callable) -> Callable:
         if name in _consumers:
             raise RuntimeError(f"consumer {name} is declared twice")
-        _consumers[name] = Consumer(name, consume, outside, lanes, rebuild)
+        _consumers[name] = Consumer(name, consume, outside, **options)
         return consume
 
     return declare
@@ -105,11 +110,9 @@ def _step(running: Consumer, pk: int) -> int:
         held = ConsumerOffset.objects.select_for_update(skip_locked=True).filter(pk=pk).first()
         if held is None:
             return 0
-        parking.retry(running, held, guard=transaction.atomic)
-        batch, cursor = unread(held)
-        digest(running, batch, guard=transaction.atomic)
+        size, cursor = _consume_next(running, held, guard=transaction.atomic)
         _move(_offset(pk), cursor)
-    return len(batch)
+    return size
 
 
 def _step_outside(running: Consumer, pk: int) -> int:
@@ -118,11 +121,17 @@ def _step_outside(running: Consumer, pk: int) -> int:
         held = mine.first()
         if held is None:
             return 0
-        parking.retry(running, held, guard=nullcontext)
-        batch, cursor = unread(held)
-        digest(running, batch, guard=nullcontext)
+        size, cursor = _consume_next(running, held, guard=nullcontext)
         _move(mine, cursor)
-    return len(batch)
+    return size
+
+
+def _consume_next(running: Consumer, held: ConsumerOffset, *, guard: Callable) -> tuple[int, tuple[int, int]]:
+    """The size of the batch, BATCH also when the consumer stopped before its end; and where the cursor is then."""
+    parking.retry(running, held, guard=guard)
+    batch, cursor = unread(held)
+    done = digest(running, batch, guard=guard)
+    return (len(batch), cursor) if done == len(batch) else (BATCH, end_of(batch[:done], held))
 
 
 @contextmanager
@@ -165,15 +174,18 @@ def _move(offset: QuerySet, cursor: tuple[int, int]) -> None:
     offset.exclude(xid=xid, position=position).update(xid=xid, position=position, updated_at=Now())
 
 
-def digest(running: Consumer, batch: list[Recorded], *, guard: Callable) -> None:
-    """Consume a batch; when that fails, event by event, so that only the indigestible one is parked."""
+def digest(running: Consumer, batch: list[Recorded], *, guard: Callable) -> int:
+    """Consume a batch; when that fails, event by event, so that only the indigestible one is parked. Returns after how
+    many events the consumer stopped."""
     if not batch:
-        return
+        return 0
     try:
         with guard():
-            running.consume(batch)
+            done = running.consume(batch)
+            return len(batch) if done is None else done
     except Exception as error:
         if is_infrastructure(error):
             raise
         for recorded in batch:
             parking.consume_or_park(running, recorded, guard)
+    return len(batch)

@@ -55,5 +55,6 @@ def _catch_up(running: Consumer, offset: ConsumerOffset, target: tuple[int, int]
         batch, complete = read_page(f"{BETWEEN} AND {IN_LANE}", parameters, limit=BATCH)
         if not batch and not complete:
             raise LaneBusy(f"{running.name} waits for an event's type that this process does not know.")
-        digest(running, batch, guard=transaction.atomic)
-        offset.xid, offset.position = end_of(batch, offset)
+        done = digest(running, batch, guard=transaction.atomic)
+        complete = complete and done == len(batch)
+        offset.xid, offset.position = end_of(batch[:done], offset)

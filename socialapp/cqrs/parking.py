@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from socialapp.cqrs import events
@@ -48,8 +49,11 @@ def retry_parked_events(envelopes: list[Envelope], effects: Effects) -> None:
 
 
 def retry(running: "Consumer", held: ConsumerOffset, *, guard: Callable) -> None:
-    """Consume what is marked and belongs to this lane; under its lock or lease."""
-    marked = ParkedEvent.objects.using("default").filter(consumer=running.name, retry_at__isnull=False)
+    """Consume what is marked, or due by itself, and belongs to this lane; under its lock or lease."""
+    due = Q(retry_at__isnull=False)
+    if running.retry_after:
+        due |= Q(parked_at__lt=Now() - running.retry_after)
+    marked = ParkedEvent.objects.using("default").filter(due, consumer=running.name)
     positions = list(marked.order_by("event_position").values_list("event_position", flat=True)[:MOST_MARKED])
     if not positions:
         return

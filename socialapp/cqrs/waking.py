@@ -22,7 +22,7 @@ def wake_partition(partition: int, wake: int | None = None) -> None:
 
 
 def wake_consumer(name: str, lane: int) -> None:
-    _publish("run_consumer", name, lane)
+    _publish("run_consumer", name, lane, queue=consumers.declared()[name].queue)
 
 
 def wake_consumers() -> None:
@@ -41,9 +41,9 @@ def wake_consumers() -> None:
             wake_consumer(name, lane)
 
 
-def _publish(task: str, *arguments: object) -> None:
+def _publish(task: str, *arguments: object, **options: object) -> None:
     name = f"socialapp.cqrs.tasks.{task}"
     try:
-        current_app.send_task(name, arguments, retry=False, ignore_result=True, expires=EXPIRES)
+        current_app.send_task(name, arguments, retry=False, ignore_result=True, expires=EXPIRES, **options)
     except UNREACHABLE as error:
         logger.warning("the broker did not take %s: %s", name, error)

@@ -1,10 +1,12 @@
 """Event consumers: in order, past no running transaction, each with its own offset; the indigestible is parked."""
 
 import secrets
+from datetime import timedelta
 
 import psycopg
 import pytest
 from django.db import connection
+from django.utils.timezone import now
 
 from posts.commands import CreatePost, DeletePost
 from socialapp.accounts.models import User
@@ -103,6 +105,47 @@ def test_a_lease_keeps_a_second_runner_out(author, drain_all, watcher):
     drain_all()
     consumers.run(name)
     assert (len(seen), second) == (1, [])
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_who_stops_early_gets_the_rest_again(author, drain_all, watcher, outside):
+    name, seen = watcher
+
+    def consume(events) -> int:
+        seen.append(events[0])
+        return 1
+
+    consumers._consumers[name] = Consumer(name, consume, outside=outside)
+    made = [submit(CreatePost(f"n{n}"), actor_id=author) for n in range(5)]
+    drain_all()
+    while consumers.run(name):
+        pass
+    assert len(seen) == 5 and {one.command_id for one in seen} == {accepted.command_id for accepted in made}
+
+
+def test_what_was_parked_is_tried_again_by_itself_after_a_while(author, drain_all, watcher):
+    name, seen = watcher
+    fails = True
+
+    def consume(events):
+        if fails:
+            raise ValueError("not now")
+        seen.extend(events)
+
+    consumers._consumers[name] = Consumer(name, consume, outside=True, retry_after=timedelta(minutes=10))
+    submit(CreatePost("later"), actor_id=author)
+    drain_all()
+    consumers.run(name)
+    parked = ParkedEvent.objects.filter(consumer=name)
+    parked.update(parked_at=now() - timedelta(minutes=11))
+    consumers.run(name)
+    assert parked.filter(parked_at__gt=now() - timedelta(minutes=5)).exists(), "it was tried, and is parked again"
+    fails = False
+    consumers.run(name)
+    assert seen == [], "ten minutes are not over"
+    parked.update(parked_at=now() - timedelta(minutes=11))
+    consumers.run(name)
+    assert [one.event.text for one in seen] == ["later"] and not parked.exists()
 
 
 def test_post_counts(author, drain_all):
