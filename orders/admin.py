@@ -9,6 +9,7 @@ from django.urls import path, reverse
 
 from orders import admin_orders  # noqa: F401 registers the pages of orders
 from orders.commands import AddProduct, CorrectStock, EditProduct, SaveCategory
+from orders.emails import admin as admin_emails  # noqa: F401 registers the pages of emails
 from orders.models import Address, Category, Product
 from socialapp.cqrs.admin import CommandAdmin, ReadOnlyAdmin
 from socialapp.cqrs.ids import new_id

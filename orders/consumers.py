@@ -1,5 +1,14 @@
-"""What follows from events of the shop; each consumer is declared in a module of its own."""
+"""What follows from events of the shop: payments, and emails where a mail server is configured."""
 
+from django.conf import settings
+
+from orders.emails import consumer as emails
 from orders.payments import consumer as payments
+from socialapp.cqrs.consumers import consumer
 
 __all__ = ["payments"]
+
+if settings.EMAIL_URL:
+    consumer(emails.NAME, outside=True, lanes=emails.LANES, queue=emails.QUEUE, retry_after=emails.RETRY_AFTER)(
+        emails.send_emails
+    )

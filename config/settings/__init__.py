@@ -47,6 +47,21 @@ from config.settings.celery import (
     CELERY_WORKER_SEND_TASK_EVENTS,
 )
 from config.settings.databases import DATABASE_ROUTERS, DATABASES
+from config.settings.emails import (
+    DEFAULT_FROM_EMAIL,
+    EMAIL_BACKEND,
+    EMAIL_FILE_PATH,
+    EMAIL_HOST,
+    EMAIL_HOST_PASSWORD,
+    EMAIL_HOST_USER,
+    EMAIL_PORT,
+    EMAIL_TIMEOUT,
+    EMAIL_URL,
+    EMAIL_USE_SSL,
+    EMAIL_USE_TLS,
+    EMAILS_PER_SECOND,
+    PUBLIC_URL,
+)
 from config.settings.env import ROLE, SECRET_KEY, SECRET_KEY_FALLBACKS
 from config.settings.kernel import (
     CDN_MAX_AGE,

@@ -1,6 +1,4 @@
-"""Celery: queues for commands, events, and payments and emails, which wait for others' servers; a broker whose every call
-is bounded; and the ticks of beat.
-"""
+"""Celery: queues for commands, events and what waits for others; a broker whose calls are bounded; ticks of beat."""
 
 from config.settings.env import env
 
@@ -20,7 +18,7 @@ CELERY_TASK_ROUTES = {
     "socialapp.cqrs.tasks.*": {"queue": "events"},
     "socialapp.ops.tasks.*": {"queue": "events"},
     # They wait for somebody outside of the house, seconds at times: whoever has many orders gives them own workers.
-    "orders.payments.tasks.*": {"queue": "payments"},
+    "orders.payments.tasks.*": {"queue": "outside"},
 }
 
 # A task only says "look at the log", so one that is lost or doubled costs nothing: beat ticks every second. Late

@@ -2,7 +2,7 @@
 that would let it write."""
 
 import os
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from deploy.embedded.credentials import Credentials
 from deploy.embedded.layout import Layout
@@ -41,6 +41,7 @@ def of_role(role: str, layout: Layout, home: PostgresHome, secret: Credentials, 
     if may_write:
         environment["DATABASE_URL"] = database_url("socialapp", secret.write_password, home, "primary")
         environment["JWT_PRIVATE_KEY"] = secret.jwt_private_key
-        # Where to publish events to, of which the stack has nothing of its own.
-        environment |= {name: value for name, value in os.environ.items() if name.startswith("EVENTS_")}
+        environment["EMAIL_URL"] = f"filemail:///{quote(str(layout.outbox))}"
+        # Where to publish events to, of which the stack has nothing of its own, and a mail server instead of files.
+        environment |= {name: value for name, value in os.environ.items() if name.startswith(("EVENTS_", "EMAIL"))}
     return environment

@@ -51,6 +51,11 @@ class Layout:
         return self.var / "static"
 
     @property
+    def outbox(self) -> Path:
+        """Emails, unless they go to a mail server."""
+        return self.var / "outbox"
+
+    @property
     def stack_env(self) -> Path:
         return self.var / "stack.env"
 
@@ -96,7 +101,8 @@ class Layout:
         if self.run != own and not own.is_symlink():
             own.symlink_to(self.run)
         make_private(self.run)
-        private = [self.log, self.nginx, self.var / "beat", *(self.valkey(n) for n in ("cache", "state", "log"))]
+        valkeys = (self.valkey(name) for name in ("cache", "state", "log"))
+        private = [self.log, self.nginx, self.outbox, self.var / "beat", *valkeys]
         for folder in private:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.nginx / "temp").mkdir(exist_ok=True)

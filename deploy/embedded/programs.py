@@ -13,7 +13,7 @@ from deploy.embedded.processes import PROGRAM, STACK
 
 VALKEYS = ("valkey-cache", "valkey-state", "valkey-log")
 POOLS = ("read-1", "read-2", "write-1", "write-2")
-WORKERS = {"worker-1": "commands", "worker-2": "commands", "events-1": "events", "outside-1": "outside,payments"}
+WORKERS = {"worker-1": "commands", "worker-2": "commands", "events-1": "events", "outside-1": "outside"}
 
 # These have no socket to ask; the application's readiness speaks for them.
 UNASKED = (*WORKERS, "beat", "guardian")

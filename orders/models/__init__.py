@@ -2,6 +2,7 @@
 
 from orders.models.address import Address
 from orders.models.catalogue import CURRENCY, SEARCHED, SKU, Category, Product
+from orders.models.email import OrderEmail
 from orders.models.order import MOST_OF_ONE, Order, OrderAddress, OrderItem, Payment, PaymentAttempt, Status
 from orders.models.sandbox import SandboxCharge
 
@@ -14,6 +15,7 @@ __all__ = [
     "Category",
     "Order",
     "OrderAddress",
+    "OrderEmail",
     "OrderItem",
     "Payment",
     "PaymentAttempt",

@@ -33,3 +33,9 @@ def get_user_id(username: str, using: str) -> UUID | None:
     """The id of an active user, by lower-case name."""
     users = User.objects.using(using).extra(where=["lower(username) = %s"], params=[username])
     return users.filter(is_active=True).values_list("pk", flat=True).first()
+
+
+def get_emails(user_ids: Sequence[UUID], using: str) -> dict[UUID, str]:
+    """Of the users who have one."""
+    users = User.objects.using(using).filter(pk__in=user_ids).exclude(email="")
+    return dict(users.values_list("pk", "email"))

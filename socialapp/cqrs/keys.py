@@ -105,6 +105,11 @@ def lock_counts() -> str:
     return f"{PREFIX}:locks:counts"
 
 
+def pace(name: str) -> str:
+    """In the state store: when the next of what is limited per second may happen, in microseconds."""
+    return f"{PREFIX}:pace:next:{name}"
+
+
 def deaths(partition: int) -> str:
     """How many workers died in the middle of what: a hash by the names of batch and commands."""
     return f"{PREFIX}:log:deaths:{{p{partition:x}}}"

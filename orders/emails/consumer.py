@@ -1,0 +1,86 @@
+"""The event consumer that writes to customers. A crash between sending and noting it down sends an email again."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from uuid import UUID
+
+from django.core.mail.backends.base import BaseEmailBackend
+from django.utils.timezone import now
+
+from orders import queries
+from orders.documents import order_document
+from orders.emails import delivery, rate
+from orders.emails.delivery import Deferred, NotTaken
+from orders.emails.messages import message
+from orders.emails.wording import kind_of
+from orders.models import OrderEmail
+from socialapp.accounts.queries import get_emails
+from socialapp.cqrs import parking, routing
+from socialapp.cqrs.events import Recorded
+
+logger = logging.getLogger(__name__)
+
+NAME = "emails"
+# So many are sent at once, while each waits for the mail server.
+LANES = 4
+QUEUE = "outside"
+# Of emails that the server does not take now: how often it is asked again, and for how long.
+RETRY_AFTER = timedelta(minutes=10)
+PATIENCE = timedelta(days=1)
+# Nobody wants to read of it any more; and a consumer that is new begins with the oldest event.
+OLD_NEWS = timedelta(days=7)
+# Seconds after which the rest is left to the next run: well below a consumer's lease.
+LONGEST = 5.0
+
+
+def send_emails(recorded: list[Recorded]) -> int:
+    """Returns after how many events it stopped. Raises OutsideUnreachable."""
+    began = time.monotonic()
+    with delivery.connected() as connection:
+        for one, order, recipient in _due(recorded):
+            _deal_with(one, order, recipient, connection)
+            if time.monotonic() - began > LONGEST:
+                return recorded.index(one) + 1
+    return len(recorded)
+
+
+def _due(recorded: list[Recorded]) -> Iterator[tuple[Recorded, dict, str]]:
+    """Events that are worth an email, with the order's document and the customer's address."""
+    oldest = now() - OLD_NEWS
+    news = [one for one in recorded if kind_of(one.event) and one.time > oldest]
+    if not news:
+        return
+    orders = _orders({one.aggregate_id for one in news})
+    emails = get_emails([order["user_id"] for order in orders.values()], routing.PRIMARY)
+    for one in news:
+        order = orders.get(one.aggregate_id)
+        if order and order["user_id"] in emails:
+            yield one, order_document(order), emails[order["user_id"]]
+
+
+def _orders(order_ids: Iterable[UUID]) -> dict[UUID, dict]:
+    return {order["id"]: order for order in queries.get_orders(list(order_ids), routing.PRIMARY)}
+
+
+def _deal_with(one: Recorded, order: dict, recipient: str, connection: BaseEmailBackend) -> None:
+    # Asked for each: should the lease be lost, somebody else is at the same batch.
+    if OrderEmail.objects.filter(pk=one.position).exists():
+        return
+    rate.wait()
+    try:
+        delivery.send(message(one, order, recipient), connection)
+        _note(one, order)
+    except NotTaken as error:
+        if isinstance(error, Deferred) and now() - one.time < PATIENCE:
+            parking.park(NAME, one, error)
+            return
+        logger.warning("the email about event %d was refused: %s", one.position, error)
+        _note(one, order, refusal=str(error))
+
+
+def _note(one: Recorded, order: dict, refusal: str = "") -> None:
+    note = OrderEmail(pk=one.position, order_id=order["id"], kind=kind_of(one.event), refusal=refusal[:500])
+    # Somebody else's note of the same email stays.
+    OrderEmail.objects.bulk_create([note], ignore_conflicts=True)

@@ -1,0 +1,384 @@
+"""Emails to a real mail server: what they say, that each is sent once, and what becomes of those it does not take."""
+
+import socket
+import ssl
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.timezone import now
+
+from deploy.embedded.ground import free_port
+from orders.emails import consumer as emails
+from orders.emails import delivery
+from orders.events import (
+    OrderCancelled,
+    OrderDelivered,
+    OrderPaid,
+    OrderPaymentFailed,
+    OrderPlaced,
+    OrderShipped,
+    PaymentMoved,
+)
+from orders.models import Order, OrderEmail
+from orders.tests.mail_servers import Mailbox, mail_server, some_address
+from socialapp.accounts.commands import RegisterUser
+from socialapp.accounts.models import User
+from socialapp.cqrs import consumers, events
+from socialapp.cqrs.breaker import Breaker
+from socialapp.cqrs.events import Recorded
+from socialapp.cqrs.execute import execute
+from socialapp.cqrs.failures import OutsideUnreachable
+from socialapp.cqrs.ids import new_id
+from socialapp.cqrs.models import ConsumerOffset, Event, ParkedEvent
+from socialapp.publishing.tests.subscribers import everything_is_below_the_horizon
+from socialapp.tests.valkeys import wait_until
+
+pytestmark = pytest.mark.usefixtures("clean_stores")
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    return Mailbox()
+
+
+@pytest.fixture
+def server(mailbox, settings, monkeypatch):
+    """The mail server that this process sends to."""
+    with mail_server(mailbox) as running:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = running.hostname, running.port
+        settings.EMAIL_TIMEOUT = 10
+        settings.EMAILS_PER_SECOND = 1000
+        monkeypatch.setattr(delivery, "_breaker", Breaker(open_for=(0, 0), probe=0))
+        yield running
+
+
+@pytest.fixture
+def run(servers, server):
+    """run() lets the consumer read on; what happened before this test is not its business."""
+    ConsumerOffset.objects.filter(consumer=emails.NAME).delete()
+    ParkedEvent.objects.filter(consumer=emails.NAME).delete()
+    last = Event.objects.order_by("-xid", "-position").first()
+    xid, position = (last.xid, last.position) if last else (0, 0)
+    for lane in range(emails.LANES):
+        ConsumerOffset.objects.create(consumer=emails.NAME, lane=lane, lanes=emails.LANES, xid=xid, position=position)
+
+    def run():
+        wait_until(everything_is_below_the_horizon)
+        for lane in range(emails.LANES):
+            while consumers.run(emails.NAME, lane):
+                pass
+
+    return run
+
+
+@pytest.fixture
+def customer(clean_stores):
+    """customer(email) is the id of a new user."""
+    return lambda email: execute(RegisterUser(f"user_{new_id().hex[-12:]}", "!", email), actor_id=None).resource_id
+
+
+@pytest.fixture
+def ordered(run, customer, add_product, place):
+    """ordered(name="Tea") places an order of two of these; returns its id and the customer's email."""
+
+    def ordered(name: str = "Tea", **fields):
+        email = some_address()
+        product = add_product(name=name, price="3.35", stock=10)
+        return place({product: 2}, user=customer(email), **fields).resource_id, email
+
+    return ordered
+
+
+def happen(order_id, kind: type, *, before=timedelta(0), **fields) -> None:
+    """An event about an order, as its handlers would have emitted it."""
+    order = Order.objects.get(pk=order_id)
+    version = Event.objects.filter(aggregate_id=order_id).latest("aggregate_version").aggregate_version + 1
+    event = kind(str(order_id), str(order.user_id), order.status, **fields)
+    events.record([Recorded(event, order_id, version, now() - before, new_id())])
+
+
+def parts(message) -> tuple[str, str]:
+    """Text and HTML."""
+    return tuple(message.get_body((kind,)).get_content() for kind in ("plain", "html"))
+
+
+def notes(order_id) -> list[tuple[str, str]]:
+    return list(OrderEmail.objects.filter(order=order_id).order_by("pk").values_list("kind", "refusal"))
+
+
+def test_a_confirmation_says_what_was_ordered(run, ordered, mailbox, settings):
+    settings.PUBLIC_URL = "https://shop.example"
+    order_id, email = ordered("Tea")
+    run()
+    (message,) = mailbox.to(email)
+    number = Order.objects.get(pk=order_id).number
+    assert message["Subject"] == f"We have your order {number}"
+    assert message["From"] == settings.DEFAULT_FROM_EMAIL and message["Date"].datetime
+    assert str(order_id) in message["Message-ID"] and message["Auto-Submitted"] == "auto-generated"
+    assert not [name for name in message.keys() if name.startswith("List-")]  # noqa: SIM118 headers are no dict
+    for body in parts(message):
+        assert "2 × Tea" in body and "6.70 EUR" in body and f"{number}" in body
+        assert f"https://shop.example/api/v1/orders/{order_id}" in body
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "subject", "said"),
+    [
+        (OrderPaid, {"former": "pending", "payment": "paid"}, "is paid", "your payment of 6.70 EUR"),
+        (
+            OrderPaymentFailed,
+            {"former": "pending", "payment": "declined", "reason": "No funds"},
+            "failed",
+            "We were told: “No funds”.",
+        ),
+        (OrderShipped, {"former": "paid"}, "is on its way", "We have sent your order."),
+        (
+            OrderCancelled,
+            {"former": "paid", "payment": "refunding", "reason": ""},
+            "cancelled",
+            "We are refunding 6.70",
+        ),
+        (OrderCancelled, {"former": "pending", "payment": "void", "reason": ""}, "cancelled", "not been charged"),
+        (OrderCancelled, {"former": "pending", "payment": "unknown", "reason": ""}, "cancelled", "under way"),
+        (PaymentMoved, {"attempt_id": "", "payment": "refunded", "reason": ""}, "The refund", "We have refunded 6.70"),
+    ],
+)
+def test_each_event_has_its_email(run, ordered, mailbox, kind, fields, subject, said):
+    order_id, email = ordered()
+    run()
+    happen(order_id, kind, **fields)
+    run()
+    placed, message = mailbox.to(email)
+    assert subject in message["Subject"] and message["Message-ID"] != placed["Message-ID"]
+    assert all(said in body for body in parts(message))
+
+
+def test_nobody_is_told_of_the_rest(run, ordered, mailbox, customer, add_product, place):
+    order_id, email = ordered()
+    happen(order_id, OrderDelivered, former="shipped")
+    happen(order_id, PaymentMoved, attempt_id="", payment="unknown", reason="")
+    happen(order_id, OrderShipped, former="paid", before=timedelta(days=8))
+    place({add_product(stock=1): 1}, user=customer(""))
+    run()
+    assert len(mailbox.messages) == len(mailbox.to(email)) == 1
+
+
+def test_what_people_have_named_is_escaped(run, ordered, mailbox):
+    _, email = ordered('<script>alert("1")</script> & Söhne')
+    run()
+    text, html = parts(mailbox.to(email)[0])
+    assert '2 × <script>alert("1")</script> & Söhne' in text
+    assert "<script" not in html and "2 × &lt;script&gt;" in html and "&amp; Söhne" in html
+
+
+def test_an_address_of_several_lines_adds_no_header(run, ordered, mailbox):
+    bad, good = ordered(), ordered()
+    user_id = Order.objects.get(pk=bad[0]).user_id
+    User.objects.filter(pk=user_id).update(email="ada@example.org\nBcc: eve@example.org")
+    run()
+    assert [message["To"] for message in mailbox.messages] == [good[1]]
+    assert "Invalid address" in ParkedEvent.objects.get(consumer=emails.NAME).error
+
+
+def test_each_is_sent_once_and_a_repeat_can_be_recognised(run, ordered, mailbox):
+    _, email = ordered()
+    begun = {offset.lane: offset for offset in ConsumerOffset.objects.filter(consumer=emails.NAME)}
+    run()
+    # given a worker that died before it moved the offset
+    for offset in begun.values():
+        offset.save()
+    run()
+    assert len(mailbox.to(email)) == 1
+    # and one that died before it noted what it had sent
+    OrderEmail.objects.all().delete()
+    for offset in begun.values():
+        offset.save()
+    run()
+    first, again = mailbox.to(email)
+    assert first["Message-ID"] == again["Message-ID"]
+
+
+def test_a_mail_server_that_is_away_loses_nothing_and_holds_up_nobody(run, ordered, mailbox, server, settings):
+    sent = [ordered() for _ in range(6)]
+    settings.EMAIL_PORT = free_port()
+    for _ in range(2):
+        with pytest.raises(OutsideUnreachable):
+            run()
+    while consumers.run("cache"):
+        pass
+    newest = Event.objects.order_by("-xid", "-position").first()
+    assert ConsumerOffset.objects.get(consumer="cache").position == newest.position
+    assert mailbox.messages == []
+    settings.EMAIL_PORT = server.port
+    run()
+    assert sorted(message["To"] for message in mailbox.messages) == sorted(email for _, email in sent)
+    assert not ParkedEvent.objects.filter(consumer=emails.NAME).exists()
+
+
+def test_one_that_accepts_and_says_nothing_is_given_up(run, ordered, settings):
+    ordered()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = silent.getsockname()[1], 0.2
+        with pytest.raises(OutsideUnreachable, match="timed out"):
+            run()
+
+
+@pytest.mark.parametrize("reply", ["421 too many for one connection", "451 try later", "530 log in first"])
+def test_what_is_not_about_an_email_stops_and_goes_on_later(run, ordered, mailbox, reply):
+    sent = [ordered() for _ in range(3)]
+    mailbox.replies["MAIL"] = lambda sender: reply
+    with pytest.raises(OutsideUnreachable):
+        run()
+    mailbox.replies.clear()
+    run()
+    assert len(mailbox.messages) == len(sent)
+
+
+def test_who_is_hung_up_on_connects_again(run, ordered, mailbox, monkeypatch):
+    """A server that takes two emails per connection."""
+    monkeypatch.setattr(emails, "LANES", 1)
+    ConsumerOffset.objects.filter(consumer=emails.NAME).exclude(lane=0).delete()
+    ConsumerOffset.objects.filter(consumer=emails.NAME).update(lanes=1)
+    asked = []
+
+    def third(sender):
+        asked.append(sender)
+        return "421 enough" if len(asked) % 3 == 0 else None
+
+    mailbox.replies["MAIL"] = third
+    sent = [ordered() for _ in range(7)]
+    run()
+    assert sorted(message["To"] for message in mailbox.messages) == sorted(email for _, email in sent)
+    assert len(asked) == 10
+
+
+@pytest.mark.parametrize("command", ["RCPT", "DATA"])
+def test_what_is_refused_for_good_is_noted_and_the_others_go_on(run, ordered, mailbox, command):
+    refused, *others = [ordered() for _ in range(5)]
+    mailbox.replies[command] = lambda address: "550 no such mailbox" if address == refused[1] else None
+    run()
+    run()
+    assert sorted(message["To"] for message in mailbox.messages) == sorted(email for _, email in others)
+    assert notes(refused[0]) == [("placed", "550 no such mailbox")]
+    assert [notes(order_id) for order_id, _ in others] == [[("placed", "")]] * 4
+
+
+def test_what_is_refused_for_now_is_tried_again_by_itself_for_a_day(run, ordered, mailbox):
+    full, *others = [ordered() for _ in range(5)]
+    mailbox.replies["RCPT"] = lambda address: "452 mailbox full" if address == full[1] else None
+    run()
+    assert len(mailbox.messages) == 4
+    parked = ParkedEvent.objects.filter(consumer=emails.NAME)
+    assert "452 mailbox full" in parked.get().error and notes(full[0]) == []
+    # when ten minutes are over, it is still full
+    parked.update(parked_at=now() - timedelta(minutes=11))
+    run()
+    assert parked.filter(parked_at__gt=now() - timedelta(minutes=5)).exists()
+    mailbox.replies.clear()
+    parked.update(parked_at=now() - timedelta(minutes=11))
+    run()
+    assert len(mailbox.to(full[1])) == 1 and not parked.exists() and notes(full[0]) == [("placed", "")]
+
+
+def test_after_a_day_it_is_given_up(run, ordered, mailbox):
+    order_id, _ = ordered()
+    run()
+    mailbox.replies["RCPT"] = lambda address: "452 mailbox full"
+    happen(order_id, OrderShipped, former="paid", before=timedelta(days=1, minutes=1))
+    run()
+    assert notes(order_id) == [("placed", ""), ("shipped", "452 mailbox full")]
+    assert not ParkedEvent.objects.filter(consumer=emails.NAME).exists()
+
+
+def test_a_slow_server_is_left_before_the_lease_is_over_and_come_back_to(run, ordered, mailbox, monkeypatch):
+    sent = [ordered() for _ in range(8)]
+    monkeypatch.setattr(emails, "LONGEST", 0)
+    run()
+    assert len(mailbox.messages) == len(sent) == len(mailbox.sessions)
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A self-signed one for 127.0.0.1: a path of the certificate and its key."""
+    from ipaddress import ip_address
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(now() - timedelta(days=1)).not_valid_after(now() + timedelta(days=1))
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    signed = made.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    secret = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
+    path = tmp_path / "mail.pem"
+    path.write_bytes(signed.public_bytes(encoding) + secret)
+    return path
+
+
+def test_tls_with_a_certificate_that_is_trusted_or_nothing(run, ordered, settings, certificate, monkeypatch):
+    ordered()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    mailbox = Mailbox()
+    with mail_server(mailbox, tls_context=context, require_starttls=True) as secured:
+        settings.EMAIL_PORT = secured.port
+        with pytest.raises(OutsideUnreachable, match="530"):
+            run()
+        settings.EMAIL_USE_TLS = True
+        with pytest.raises(OutsideUnreachable, match="certificate verify failed"):
+            run()
+        assert mailbox.messages == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        run()
+    assert len(mailbox.messages) == 1
+
+
+def test_the_event_of_each_kind_is_one_that_exists():
+    assert emails.kind_of(OrderPlaced("", "", 1, (), "0", "EUR", "", "pending", "due")) == OrderEmail.Kind.PLACED
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("smtp+tls://us%40er:p%2Bw@mail.example", ("mail.example", 587, "us@er", "p+w", True, False)),
+        ("smtp+ssl://mail.example", ("mail.example", 465, "", "", False, True)),
+        ("smtp://mail.example:2525", ("mail.example", 2525, "", "", False, False)),
+    ],
+)
+def test_a_url_names_the_mail_server(servers, url, expected):
+    assert settings_of(EMAIL_URL=url, EMAIL_FROM="shop@shop.example")["server"] == list(expected)
+
+
+def test_settings_that_cannot_work_stop_the_start(servers):
+    with pytest.raises(ImproperlyConfigured, match="EMAIL_FROM"):
+        settings_of(EMAIL_URL="smtp://mail.example")
+    with pytest.raises(ImproperlyConfigured, match="EMAILS_PER_SECOND"):
+        settings_of(EMAILS_PER_SECOND="0")
+
+
+def settings_of(**variables: str) -> dict:
+    """What a process with these environment variables would read. Raises ImproperlyConfigured with its words."""
+    import json
+    import os
+    import subprocess
+    import sys
+
+    program = """
+import json
+from config.settings import emails as e
+server = [e.EMAIL_HOST, e.EMAIL_PORT, e.EMAIL_HOST_USER, e.EMAIL_HOST_PASSWORD, e.EMAIL_USE_TLS, e.EMAIL_USE_SSL]
+print(json.dumps({"server": server}))
+"""
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("EMAIL")}
+    found = subprocess.run(
+        [sys.executable, "-c", program], env=surroundings | variables, capture_output=True, text=True, timeout=60
+    )
+    if found.returncode:
+        raise ImproperlyConfigured(found.stderr.strip().splitlines()[-1])
+    return json.loads(found.stdout)
