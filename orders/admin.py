@@ -8,9 +8,10 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
 from orders import admin_orders  # noqa: F401 registers the pages of orders
+from orders.admin_images import ImagesPage, shown
 from orders.commands import AddProduct, CorrectStock, EditProduct, SaveCategory
 from orders.emails import admin as admin_emails  # noqa: F401 registers the pages of emails
-from orders.models import Address, Category, Product
+from orders.models import Address, Category, Product, ProductImage
 from socialapp.cqrs.admin import CommandAdmin, ReadOnlyAdmin
 from socialapp.cqrs.ids import new_id
 
@@ -81,16 +82,17 @@ class Correction(forms.Form):
 
 
 @admin.register(Product)
-class ProductAdmin(CatalogueAdmin):
-    list_display = ["sku", "name", "price", "currency", "stock", "category", "is_sold"]
+class ProductAdmin(ImagesPage, CatalogueAdmin):
+    list_display = ["picture", "sku", "name", "price", "currency", "stock", "category", "is_sold"]
     list_filter = [IsLow, "is_sold", "category"]
     list_select_related = ["category"]
+    list_display_links = ["sku"]
     search_fields = ["sku", "name"]
     search_help_text = "An id, or a part of a SKU or of a name"
     ordering = ["-id"]
     fields = [
-        "sku", "name", "description", "price", "currency", "category", "is_sold", "low_stock", "stock", "created_at",
-        "version", "id",
+        "sku", "name", "description", "price", "currency", "category", "is_sold", "low_stock", "stock", "pictures",
+        "created_at", "version", "id",
     ]  # fmt: skip
     editable = ("sku", "name", "description", "price", "currency", "category", "is_sold", "low_stock")
     autocomplete_fields = ["category"]
@@ -151,3 +153,20 @@ class AddressAdmin(ReadOnlyAdmin):
     fields = [
         "name", "line1", "line2", "postcode", "city", "region", "country", "user", "is_default", "id", "sequence",
     ]  # fmt: skip
+
+
+@admin.register(ProductImage)
+class ProductImageAdmin(ReadOnlyAdmin):
+    """They change on the pages of their products."""
+
+    list_display = ["file", "picture", "product", "position", "alt"]
+    search_fields = ["=product__sku"]
+    search_ids = ("product_id",)
+    search_help_text = "The id of a product, or its SKU"
+    list_select_related = ["product"]
+    ordering = ["product", "position"]
+    fields = ["picture", "product", "position", "alt", "width", "height", "file"]
+
+    @admin.display(description="picture")
+    def picture(self, image):
+        return shown(image)

@@ -47,6 +47,25 @@ class CorrectStock:
     reason: str
 
 
+@command("product")
+class AddProductImage:
+    """Behind those that there are. file: a name in the default storage. Sizes in pixels."""
+
+    file: str
+    width: int
+    height: int
+    alt: str = ""
+
+
+@command("product")
+class ArrangeProductImages:
+    """files: in their new order, with a text each. Those that are named nowhere follow, as they were."""
+
+    files: tuple[str, ...]
+    alts: tuple[str, ...]
+    removed: tuple[str, ...] = ()
+
+
 @command("order")
 class PlaceOrder:
     """items: "product_id quantity" each, merged per product. payment_token: names a way to pay at the gateway, once."""

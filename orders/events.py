@@ -55,6 +55,15 @@ class StockCorrected:
 
 
 @event("product")
+class ProductImagesChanged:
+    """files: names in the storage, in their order. removed: those whose files are about to be deleted."""
+
+    product_id: str
+    files: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+@event("product")
 class StockTaken:
     """By an order. stock: units after it."""
 
@@ -201,7 +210,7 @@ def category_list(event: CategorySaved):
     yield from map(products_key, above(event.path) | above(event.former_path))
 
 
-@makes_stale(ProductAdded, ProductEdited, StockCorrected, StockTaken, StockReturned)
+@makes_stale(ProductAdded, ProductEdited, StockCorrected, StockTaken, StockReturned, ProductImagesChanged)
 def product_entity(event):
     yield product_key(event.product_id)
 

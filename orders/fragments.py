@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
+from django.core.files.storage import default_storage
+
 from orders import queries
 from orders.documents import order_document
 from orders.events import CategorySaved, product_key
@@ -31,7 +33,12 @@ def product_document(row: dict) -> dict:
         "price": document(row["price"], row["currency"]),
         "stock": row["stock"],
         "category": category if row["category_id"] else None,
+        "images": [image_document(**image) for image in row["pictures"]],
     }
+
+
+def image_document(file: str, **described) -> dict:
+    return {"url": default_storage.url(file)} | described
 
 
 def load_products(product_ids: Sequence[str], using: str) -> dict[str, bytes]:

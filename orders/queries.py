@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.contrib.postgres.search import SearchQuery
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet
+from django.db.models.functions import JSONObject
 
-from orders.models import SEARCHED, Address, Category, Order, OrderAddress, OrderItem, Product
+from orders.models import SEARCHED, Address, Category, Order, OrderAddress, OrderItem, Product, ProductImage
 from orders.models.order import SHOWN as ORDER
 
 PRODUCT = (
@@ -17,6 +19,11 @@ PRODUCT = (
 )  # fmt: skip
 
 ITEM = ("order_id", "product_id", "sku", "name", "quantity", "unit_price")
+PICTURES = (
+    ProductImage.objects.filter(product=OuterRef("pk"))
+    .order_by("position")
+    .values(image=JSONObject(file="file", alt="alt", width="width", height="height"))
+)
 ADDRESS = ("id", "name", "line1", "line2", "city", "region", "postcode", "country", "is_default")
 
 
@@ -36,8 +43,9 @@ class Wanted:
 
 
 def get_products(product_ids: Sequence[str], using: str) -> list[dict]:
-    """Products by id, for sale or not."""
-    return list(Product.objects.using(using).filter(pk__in=product_ids).values(*PRODUCT))
+    """Products by id, for sale or not; `pictures` are {file, alt, width, height}, in their order."""
+    products = Product.objects.using(using).filter(pk__in=product_ids)
+    return list(products.values(*PRODUCT, pictures=ArraySubquery(PICTURES)))
 
 
 def list_categories(using: str) -> list[dict]:

@@ -8,6 +8,8 @@ from config.settings.apps import (
     FORMAT_MODULE_PATH,
     INSTALLED_APPS,
     LANGUAGE_CODE,
+    MEDIA_ROOT,
+    MEDIA_URL,
     MIDDLEWARE,
     PASSWORD_HASHERS,
     ROOT_URLCONF,

@@ -81,6 +81,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "/static/"
 STATIC_ROOT = env.str("STATIC_ROOT", default=None)
+# What users and operators upload. URLs are absolute, as documents that name them are the same for every reader.
+MEDIA_ROOT = env.str("MEDIA_ROOT", default=None)
+MEDIA_URL = env.str("MEDIA_URL", default=f"{env.str('PUBLIC_URL', default='')}/media/")
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},

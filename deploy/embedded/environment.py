@@ -40,6 +40,7 @@ def of_role(role: str, layout: Layout, home: PostgresHome, secret: Credentials, 
     }
     if may_write:
         environment["DATABASE_URL"] = database_url("socialapp", secret.write_password, home, "primary")
+        environment["MEDIA_ROOT"] = str(layout.media)
         environment["JWT_PRIVATE_KEY"] = secret.jwt_private_key
         environment["EMAIL_URL"] = f"filemail:///{quote(str(layout.outbox))}"
         # Where to publish events to, of which the stack has nothing of its own, and a mail server instead of files.

@@ -39,6 +39,7 @@ def values(layout: Layout, port: int) -> dict[str, str]:
         "OTHER_WRITERS": " ".join(f"unix:{writers[name]} {other};" for name, other in neighbours(list(writers))),
         # Below nginx's prefix, which is VAR/nginx: no path of this machine needs quoting.
         "STATIC_ROOT": "../static",
+        "MEDIA_ROOT": "../media",
     }
 
 

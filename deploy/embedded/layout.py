@@ -56,6 +56,11 @@ class Layout:
         return self.var / "outbox"
 
     @property
+    def media(self) -> Path:
+        """What was uploaded."""
+        return self.var / "media"
+
+    @property
     def stack_env(self) -> Path:
         return self.var / "stack.env"
 
@@ -102,7 +107,7 @@ class Layout:
             own.symlink_to(self.run)
         make_private(self.run)
         valkeys = (self.valkey(name) for name in ("cache", "state", "log"))
-        private = [self.log, self.nginx, self.outbox, self.var / "beat", *valkeys]
+        private = [self.log, self.nginx, self.outbox, self.media, self.var / "beat", *valkeys]
         for folder in private:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.nginx / "temp").mkdir(exist_ok=True)

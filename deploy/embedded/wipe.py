@@ -7,7 +7,7 @@ from pathlib import Path
 from deploy.embedded.failure import StackFailure
 from deploy.embedded.stack import Stack
 
-FOLDERS = ("postgres", "valkey", "nginx", "static", "beat", "run", "log", "outbox")
+FOLDERS = ("postgres", "valkey", "nginx", "static", "media", "beat", "run", "log", "outbox")
 FILES = ("secrets.json", "stack.env", "stack.json", "programs.json", "supervisord.conf", "lock")
 MADE = (*FOLDERS, *FILES)
 

@@ -64,6 +64,13 @@ class CategoriesAnswer(serializers.Serializer):
     next = serializers.URLField(allow_null=True)
 
 
+class ImageAnswer(serializers.Serializer):
+    url = serializers.URLField()
+    alt = serializers.CharField(help_text="What it shows, for who cannot see it")
+    width = serializers.IntegerField(help_text="pixels")
+    height = serializers.IntegerField(help_text="pixels")
+
+
 class ProductAnswer(serializers.Serializer):
     id = serializers.UUIDField()
     sku = serializers.CharField()
@@ -72,6 +79,7 @@ class ProductAnswer(serializers.Serializer):
     price = MoneyAnswer()
     stock = serializers.IntegerField()
     category = CategoryAnswer(allow_null=True)
+    images = ImageAnswer(many=True)
 
 
 class ItemAnswer(serializers.Serializer):

@@ -1,7 +1,7 @@
 """The shop's tables. Rows change through commands only, see handlers/."""
 
 from orders.models.address import Address
-from orders.models.catalogue import CURRENCY, SEARCHED, SKU, Category, Product
+from orders.models.catalogue import CURRENCY, SEARCHED, SKU, Category, Product, ProductImage
 from orders.models.email import OrderEmail
 from orders.models.order import MOST_OF_ONE, Order, OrderAddress, OrderItem, Payment, PaymentAttempt, Status
 from orders.models.sandbox import SandboxCharge
@@ -20,6 +20,7 @@ __all__ = [
     "Payment",
     "PaymentAttempt",
     "Product",
+    "ProductImage",
     "SandboxCharge",
     "Status",
 ]

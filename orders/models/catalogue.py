@@ -66,3 +66,25 @@ class Product(models.Model):
 
     def __str__(self):
         return f"{self.sku} {self.name}"
+
+
+class ProductImage(models.Model):
+    """A picture of a product. file: its name in the default storage, random and never used again. Sizes in pixels."""
+
+    file = models.CharField(max_length=100, primary_key=True, editable=False)
+    product = models.ForeignKey(Product, on_delete=models.CASCADE, related_name="images", db_index=False)
+    position = models.PositiveSmallIntegerField()
+    alt = models.CharField("alternative text", max_length=200, blank=True)
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [
+            # Checked at the end of the transaction, so that pictures can change places.
+            models.UniqueConstraint(
+                fields=["product", "position"], name="one_image_per_place", deferrable=models.Deferrable.DEFERRED
+            )
+        ]
+
+    def __str__(self):
+        return self.file

@@ -77,7 +77,7 @@ class IdempotencyKeyReused(Problem):
 
 
 class TooLarge(Problem):
-    status, code, title = 413, "too_large", "The body is larger than 1 MiB"
+    status, code, title = 413, "too_large", "The body is too large"
 
 
 class WrongPool(Problem):

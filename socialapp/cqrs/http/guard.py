@@ -14,6 +14,8 @@ from socialapp.cqrs.problems import Problem, TooLarge, WrongPool
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 LARGEST_BODY = 1024 * 1024
+# Operators upload files: Django puts them on disk as they come, and holds the rest of a form to its own 1 MiB.
+LARGEST_UPLOAD = 32 * LARGEST_BODY
 # The same as the gateway's, so that one id stands in the logs of both.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
 # Load balancers ask for a server's health by its address.
@@ -69,8 +71,9 @@ def _refused_body(request: HttpRequest) -> Problem | None:
         # Django would see an empty body. The gateway, which buffers bodies, sends their lengths.
         return LengthRequired("Send a Content-Length, or go through the gateway.")
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if len(length) > 9 or int(length) > LARGEST_BODY:
-        return TooLarge("A body may have 1 MiB.")
+    most = LARGEST_UPLOAD if request.path.startswith("/admin/") else LARGEST_BODY
+    if len(length) > 9 or int(length) > most:
+        return TooLarge(f"A body may have {most // LARGEST_BODY} MiB.")
     return None
 
 
