@@ -8,9 +8,11 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
 from orders import admin_orders  # noqa: F401 registers the pages of orders
+from orders.admin_csv import CSVPages
 from orders.admin_images import ImagesPage, shown
-from orders.commands import AddProduct, CorrectStock, EditProduct, SaveCategory
+from orders.commands import CorrectStock, SaveCategory
 from orders.emails import admin as admin_emails  # noqa: F401 registers the pages of emails
+from orders.exchange import add_command, edit_command
 from orders.models import Address, Category, Product, ProductImage
 from socialapp.cqrs.admin import CommandAdmin, ReadOnlyAdmin
 from socialapp.cqrs.ids import new_id
@@ -82,7 +84,7 @@ class Correction(forms.Form):
 
 
 @admin.register(Product)
-class ProductAdmin(ImagesPage, CatalogueAdmin):
+class ProductAdmin(ImagesPage, CSVPages, CatalogueAdmin):
     list_display = ["picture", "sku", "name", "price", "currency", "stock", "category", "is_sold"]
     list_filter = [IsLow, "is_sold", "category"]
     list_select_related = ["category"]
@@ -99,17 +101,10 @@ class ProductAdmin(ImagesPage, CatalogueAdmin):
     change_form_template = "admin/orders/product/change_form.html"
 
     def change_command(self, obj):
-        category = str(obj.category_id) if obj.category_id else None
-        return EditProduct(
-            obj.sku, obj.name, str(obj.price), obj.currency, obj.description, category, obj.is_sold, obj.low_stock
-        )
+        return edit_command(obj)
 
     def add_command(self, obj):
-        edit = self.change_command(obj)
-        return AddProduct(
-            edit.sku, edit.name, edit.price, edit.currency, edit.description, edit.category_id, edit.is_sold,
-            edit.low_stock,
-        )  # fmt: skip
+        return add_command(obj)
 
     def view_on_site(self, obj):
         return reverse("product", args=[obj.pk])

@@ -64,10 +64,10 @@ class ImagesPage:
     def get_readonly_fields(self, request, obj=None):
         return [*super().get_readonly_fields(request, obj), "pictures"]
 
-    @admin.display(description="")
+    @admin.display(description="", empty_value=" ")
     def picture(self, product):
         first = min(product.images.all(), key=lambda image: image.position, default=None)
-        return shown(first) if first else ""
+        return first and shown(first)
 
     @admin.display(description="pictures")
     def pictures(self, product):

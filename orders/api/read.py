@@ -111,6 +111,9 @@ class PrivateRead(GenericAPIView):
 
 
 class ReadAddresses(PrivateRead):
+    # Whose `id` a page makes a link of.
+    kind = "address"
+
     @extend_schema(operation_id="addresses_list", responses=AddressesAnswer)
     def get(self, request):
         found = read_with(lambda using: queries.list_addresses(request.user.pk, using)).result

@@ -3,6 +3,7 @@
 from django.core.validators import RegexValidator
 from django_countries import countries
 from rest_framework import serializers
+from rest_framework.fields import iter_options
 
 from orders.models import MOST_OF_ONE, Payment, Status
 from socialapp.cqrs.http.schemas import Schema
@@ -151,6 +152,16 @@ class Line(serializers.CharField):
     default_validators = [RegexValidator(r"\A[^\x00-\x1f\x7f\u2028\u2029]*\Z", "One line of text.")]
 
 
+class Country(serializers.ChoiceField):
+    """ISO 3166-1 alpha-2. A page has to ask: the first in the list would be chosen otherwise."""
+
+    def __init__(self, **options):
+        super().__init__(choices=list(countries), **options)
+
+    def iter_options(self):
+        return iter_options({"": "Choose one"} | self.grouped_choices)
+
+
 class NewAddress(Schema):
     name = Line(max_length=100, help_text="Whose name is at the door")
     line1 = Line(max_length=200, label="Line 1", help_text="Street and number")
@@ -158,7 +169,7 @@ class NewAddress(Schema):
     postcode = Line(max_length=20, required=False, allow_blank=True)
     city = Line(max_length=100)
     region = Line(max_length=100, required=False, allow_blank=True)
-    country = serializers.ChoiceField(choices=list(countries))
+    country = Country()
     is_default = serializers.BooleanField(required=False, label="The default")
 
 

@@ -4,6 +4,7 @@ Registration and everything of orders go this way. Handlers, results, events and
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -43,41 +44,64 @@ def execute(
 ) -> Executed:
     """Apply `command` now. Raises the Problem with which it is rejected, or Unavailable; then nothing changed."""
     roles.require_write(type(command).__name__)
-    resource_id = resource_id or new_id()
-    stamp = max(time.time_ns() // 1000, token.stamp + 1 if token else 0)
-    command_id = new_id(partition_of(resource_id))
-    envelope = Envelope(command_id, command, actor_id, resource_id, stamp, idempotency_key, fingerprint)
-    try:
-        found = _perform(envelope)
-    except DOWN as error:
-        connections["default"].close()
-        raise Unavailable("The primary database cannot be reached; nothing was changed.") from error
+    stamp = _stamp_after(token)
+    envelope = _envelope(command, actor_id, resource_id or new_id(), stamp, idempotency_key, fingerprint)
+    found = _perform([envelope])
     if found is None:
         return _replay(envelope, token)
     if envelope.id in found.problems:
         raise found.problems[envelope.id]
-    return Executed(
-        command_id, resource_id, _token_after(envelope, found, token), answer=found.answers.get(envelope.id)
-    )
+    seen = _token_after([envelope], found, token)
+    return Executed(envelope.id, envelope.resource_id, seen, answer=found.answers.get(envelope.id))
 
 
-def _perform(envelope: Envelope) -> effects.Effects | None:
-    """None when the idempotency key has been used. A rejection is remembered, its effects are not."""
-    with transaction.atomic(durable=True):
-        if not effects.claim_results([envelope]):
-            return None
-        # Whoever waits for the answer is told at once what is missing.
-        found = effects.Effects(impatient={envelope.id})
-        effects.perform([envelope], found)
-        return found
+def execute_batch(
+    commands: Mapping[UUID, object], *, actor_id: UUID | None, token: Token | None = None
+) -> tuple[dict[UUID, Problem], Token]:
+    """Apply a command on each resource, all in one transaction; (problems of those that were refused, token).
+
+    A refusal is that command's own: the others are applied. Raises Unavailable; then nothing changed.
+    """
+    roles.require_write("execute_batch")
+    stamp = _stamp_after(token)
+    # In the order of their ids, so that two batches that lock the same rows cannot deadlock.
+    envelopes = [_envelope(commands[resource_id], actor_id, resource_id, stamp) for resource_id in sorted(commands)]
+    found = _perform(envelopes)
+    problems = {one.resource_id: found.problems[one.id] for one in envelopes if one.id in found.problems}
+    return problems, _token_after(envelopes, found, token)
 
 
-def _token_after(envelope: Envelope, found: effects.Effects, token: Token | None) -> Token:
+def _stamp_after(token: Token | None) -> int:
+    return max(time.time_ns() // 1000, token.stamp + 1 if token else 0)
+
+
+def _envelope(command: object, actor_id: UUID | None, resource_id: UUID, stamp: int, *idempotency) -> Envelope:
+    return Envelope(new_id(partition_of(resource_id)), command, actor_id, resource_id, stamp, *idempotency)
+
+
+def _perform(envelopes: list[Envelope]) -> effects.Effects | None:
+    """None when the idempotency key of the only one has been used. A rejection is remembered, its effects are not."""
+    try:
+        with transaction.atomic(durable=True):
+            if not effects.claim_results(envelopes):
+                return None
+            # Whoever waits for the answer is told at once what is missing.
+            found = effects.Effects(impatient={envelope.id for envelope in envelopes})
+            effects.perform(envelopes, found)
+            return found
+    except DOWN as error:
+        connections["default"].close()
+        raise Unavailable("The primary database cannot be reached; nothing was changed.") from error
+
+
+def _token_after(envelopes: list[Envelope], found: effects.Effects, token: Token | None) -> Token:
     settled = settle.settle([recorded.event for recorded in found.events])
-    seen = (token or Token()).merged(Token(settled.timeline, settled.position, envelope.stamp))
+    seen = (token or Token()).merged(Token(settled.timeline, settled.position, envelopes[0].stamp))
     if settled.confirmed:
         return seen
-    return seen.awaiting(envelope.id, envelope.stamp)
+    for envelope in envelopes:
+        seen = seen.awaiting(envelope.id, envelope.stamp)
+    return seen
 
 
 def _replay(envelope: Envelope, token: Token | None) -> Executed:

@@ -59,7 +59,7 @@ class BrowsableRenderer(BrowsableAPIRenderer):
 
     def get_content(self, renderer, data, accepted_media_type, renderer_context):
         view = renderer_context["view"]
-        kind = getattr(getattr(view, "entities", None), "name", None)
+        kind = getattr(view, "kind", None) or getattr(getattr(view, "entities", None), "name", None)
         text = "" if data is None else orjson.dumps(_document(data), default=str, option=orjson.OPT_INDENT_2).decode()
         return page_links.linked(text, kind)
 
