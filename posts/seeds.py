@@ -105,6 +105,8 @@ class Phrases:
 
 
 def write(world: World) -> None:
+    if not world.rows["posts"]:
+        return
     hottest, most_liked = None, -1
     for batch in _batches(Stories(world)):
         with transaction.atomic(durable=True):

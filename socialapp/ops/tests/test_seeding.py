@@ -13,7 +13,7 @@ from socialapp.cqrs import keys, roles
 from socialapp.ops import seeding
 from socialapp.ops.seeding import shares
 
-ONE_OF_EACH = {"users": 2, "posts": 2, "comments": 2, "likes": 2}
+ONE_OF_EACH = {"users": 2, "posts": 2, "comments": 2, "likes": 2, "products": 2, "categories": 2}
 
 
 @given(count=st.integers(1, 200), most=st.integers(0, 50), part=st.floats(0, 1), luck=st.integers())
@@ -41,9 +41,9 @@ def test_who_is_referred_to_comes_first():
 def test_a_dry_run_writes_nothing(run, empty_cache):
     before = User.objects.count()
     empty_cache.set("kept", 1)
-    said = run("seed", "--users=3", "--posts=10", "--dry-run")
-    assert "Would write 63 rows" in said
-    for line in ("3 users", "10 posts", "20 comments", "30 likes"):
+    said = run("seed", "--users=3", "--posts=10", "--products=5", "--dry-run")
+    assert "Would write 81 rows" in said
+    for line in ("3 users", "10 posts", "20 comments", "30 likes", "13 categories", "5 products"):
         assert line in said
     assert User.objects.count() == before
     assert empty_cache.exists("kept")
@@ -51,12 +51,12 @@ def test_a_dry_run_writes_nothing(run, empty_cache):
 
 def test_the_summary_counts_and_names_a_hot_post(run):
     said = run("seed", **ONE_OF_EACH)
-    assert "Wrote 8 rows in" in said
+    assert "Wrote 12 rows in" in said
     assert "a hot post: " in said
 
 
 def test_a_world_without_posts(run):
-    said = run("seed", users=1, posts=0)
+    said = run("seed", users=1, posts=0, products=0)
     assert "Wrote 1 rows" in said
     assert "hot post" not in said
 
@@ -85,7 +85,7 @@ def test_a_role_that_cannot_write_is_refused(run, monkeypatch):
 def test_usernames_are_new_and_well_formed(run):
     before = set(User.objects.values_list("username", flat=True))
     for _ in range(2):
-        run("seed", users=50, posts=0, seed=7)
+        run("seed", users=50, posts=0, products=0, seed=7)
     added = set(User.objects.values_list("username", flat=True)) - before
     assert len(added) == 100
     assert User.objects.filter(username__in=added, username__regex=rf"^{USERNAME}$").count() == 100
@@ -101,7 +101,7 @@ def test_the_cache_is_dropped(run, empty_cache):
 def test_without_a_cache_rows_are_written_all_the_same(run, no_cache):
     said = run("seed", **ONE_OF_EACH)
     assert "Run flush_cache" in said
-    assert "Wrote 8 rows" in said
+    assert "Wrote 12 rows" in said
 
 
 def test_the_statement_timeout_is_as_before(run):

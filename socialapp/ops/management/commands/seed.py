@@ -15,7 +15,7 @@ from socialapp.ops.seeding import World
 
 
 class Command(BaseCommand):
-    help = "Add a demo world: people, posts, comments and likes over the past 90 days, a few of them very popular."
+    help = "Add a demo world of the past 90 days: people, posts, comments and likes, a few very popular; and a shop."
 
     def add_arguments(self, parser):
         parser.add_argument("--seed", type=int, help="the same number gives the same names, texts and popularity")
