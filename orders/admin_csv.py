@@ -4,6 +4,8 @@ import csv
 from io import StringIO
 
 from django.contrib import messages
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import ValidationError
 from django.forms import HiddenInput
 from django.http import HttpResponseRedirect
@@ -101,6 +103,13 @@ class CSVPages(ImportExportMixin):
             batch, actor_id=request.user.pk, token=request.consistency_token
         )
         return problems
+
+    def export_action(self, request):
+        """What the list shows under the same filters; as there, those that make no sense lead to the list."""
+        try:
+            return super().export_action(request)
+        except IncorrectLookupParameters:
+            return HttpResponseRedirect(f"{reverse('admin:orders_product_changelist')}?{ERROR_FLAG}=1")
 
     def process_import(self, request, **kwargs):
         try:
