@@ -62,7 +62,6 @@ from config.settings.emails import (
     EMAIL_USE_SSL,
     EMAIL_USE_TLS,
     EMAILS_PER_SECOND,
-    PUBLIC_URL,
 )
 from config.settings.env import ROLE, SECRET_KEY, SECRET_KEY_FALLBACKS
 from config.settings.kernel import (

@@ -1,6 +1,7 @@
 """What the project is made of: apps, middleware by role, templates and static files."""
 
 from config.settings.env import ROLE, env
+from config.settings.security import PUBLIC_URL
 
 INSTALLED_APPS = [
     "config",
@@ -84,7 +85,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = env.str("STATIC_ROOT", default=None)
 # What users and operators upload. URLs are absolute, as documents that name them are the same for every reader.
 MEDIA_ROOT = env.str("MEDIA_ROOT", default=None)
-MEDIA_URL = env.str("MEDIA_URL", default=f"{env.str('PUBLIC_URL', default='')}/media/")
+MEDIA_URL = env.str("MEDIA_URL", default=f"{PUBLIC_URL}/media/")
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},

@@ -35,6 +35,3 @@ DEFAULT_FROM_EMAIL = _from
 EMAILS_PER_SECOND = env.int("EMAILS_PER_SECOND", default=50)
 if EMAILS_PER_SECOND < 1:
     raise ImproperlyConfigured("EMAILS_PER_SECOND must be at least 1; without EMAIL_URL no emails are sent")
-
-# How people outside reach the gateway: what links in emails begin with.
-PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8080").rstrip("/")

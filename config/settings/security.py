@@ -7,7 +7,7 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
 SECURE_TRANSPORT = env.bool("SECURE_TRANSPORT", default=True)
 
 # Where people and programs reach the gateway, e.g. https://shop.example.
-PUBLIC_URL = env.str("PUBLIC_URL", default="")
+PUBLIC_URL = env.str("PUBLIC_URL", default="").rstrip("/")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
 CSRF_FAILURE_VIEW = "socialapp.cqrs.http.problems.csrf_failure"
 

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orders', '0010_orders'),
+        ('orders', '0005_sandbox_ledger'),
     ]
 
     operations = [
