@@ -10,6 +10,7 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
+from deploy.chaos import healing
 from deploy.chaos.faults import down, kill
 from orders.flash_sale import Books
 from orders.management.commands.flash_sale import table
@@ -30,7 +31,9 @@ def drill(stack):
             command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
-    return start
+    yield start
+    # The next test finds everything as it is used to.
+    healing.wait_until(lambda: healing.is_well(stack), "the stack")
 
 
 def report_of(process: subprocess.Popen) -> dict:

@@ -5,11 +5,10 @@ import secrets
 import pytest
 
 from socialapp.accounts.commands import RegisterUser
-from socialapp.cqrs import apply, cache, log, valkey
+from socialapp.cqrs import apply, cache, log, reader, submit, valkey
 from socialapp.cqrs.execute import execute
 from socialapp.cqrs.ids import PARTITIONS
 from socialapp.cqrs.models import InboxClock, InboxCommand
-from socialapp.cqrs.submit import breaker
 
 
 @pytest.fixture
@@ -18,7 +17,8 @@ def clean_stores(servers):
     valkey.command_log().flushdb()
     InboxCommand.objects.all().delete()
     InboxClock.objects.all().delete()
-    breaker.close()
+    submit.breaker.close()
+    reader.breaker.close()
     valkey.state().flushdb()
     list(cache.forget())
 
