@@ -1,6 +1,7 @@
 """What each role's process finds in its environment; `config/settings` reads it. The read role learns no secret
 that would let it write."""
 
+import hmac
 import os
 from urllib.parse import quote, urlencode
 
@@ -9,6 +10,8 @@ from deploy.embedded.layout import Layout
 from deploy.embedded.postgres_home import PostgresHome
 
 WRITING_ROLES = ("write", "worker")
+# What whoever starts a stack may choose.
+CHOSEN = ("EVENTS_", "PAYMENT_", "STRIPE_", "EMAIL")
 
 
 def database_url(user: str, password: str, home: PostgresHome, node: str, name: str = "socialapp") -> str:
@@ -43,6 +46,8 @@ def of_role(role: str, layout: Layout, home: PostgresHome, secret: Credentials, 
         environment["MEDIA_ROOT"] = str(layout.media)
         environment["JWT_PRIVATE_KEY"] = secret.jwt_private_key
         environment["EMAIL_URL"] = f"filemail:///{quote(str(layout.outbox))}"
-        # Where to publish events to, of which the stack has nothing of its own, and a mail server instead of files.
-        environment |= {name: value for name, value in os.environ.items() if name.startswith(("EVENTS_", "EMAIL"))}
+        # Signs what the sandbox gateway says by itself; made of what the read role does not know.
+        environment["SANDBOX_WEBHOOK_SECRET"] = hmac.digest(secret.write_password.encode(), b"sandbox", "sha256").hex()
+        # Where to publish events to and who charges, of which the stack has nothing of its own, and a mail server.
+        environment |= {name: value for name, value in os.environ.items() if name.startswith(CHOSEN)}
     return environment

@@ -188,3 +188,7 @@ class AddressAnswer(serializers.Serializer):
 class AddressesAnswer(serializers.Serializer):
     results = AddressAnswer(many=True)
     next = serializers.URLField(allow_null=True)
+
+
+class NoticeAnswer(serializers.Serializer):
+    received = serializers.BooleanField()

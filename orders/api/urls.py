@@ -45,12 +45,20 @@ class AddressDetail(read.ReadAddress, write.WriteAddress):
     name = "Address"
 
 
+class PaymentWebhook(write.WritePaymentNotice):
+    """What the payment gateway says by itself, signed by it: `Stripe-Signature`, or `Sandbox-Signature`, which is the
+    HMAC-SHA256 of the body in hex. What is not about one of our payments is answered 200, too."""
+
+    name = "Payment webhook"
+
+
 urlpatterns = [
     path("products/<uuid:product_id>", ProductDetail.as_view(), name="product"),
     path("products", Products.as_view(), name="products"),
     path("orders", Orders.as_view(), name="orders"),
     path("orders/<uuid:order_id>", OrderDetail.as_view(), name="order"),
     path("orders/<uuid:order_id>/events", OrderEvents.as_view(), name="order_events"),
+    path("payments/webhook", PaymentWebhook.as_view(), name="payment-webhook"),
     path("categories", Categories.as_view(), name="categories"),
     path("addresses", Addresses.as_view(), name="addresses"),
     path("addresses/<uuid:address_id>", AddressDetail.as_view(), name="address"),

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from django.conf import settings
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.generics import GenericAPIView
+from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.response import Response
 
 from orders.api import schemas
@@ -17,6 +19,7 @@ from orders.api.read import PRIVATE, own_address
 from orders.api.read_orders import visible_order
 from orders.commands import AddAddress, CancelOrder, ChangeOrder, DeleteAddress, EditAddress, PlaceOrder
 from orders.documents import order_fragment
+from orders.payments import notices
 from socialapp.cqrs.execute import Executed, execute
 from socialapp.cqrs.fragments import version_of
 from socialapp.cqrs.http import resources
@@ -158,6 +161,19 @@ def key_of_page(request) -> str | None:
     if token is None or request.auth is not None:
         return None
     return f"page:{fingerprint_of(token, request.method, request.path, request.data)}"
+
+
+class WritePaymentNotice(GenericAPIView):
+    """Whoever can sign may speak: there is nobody to log in. The body is read as it was signed, byte by byte."""
+
+    authentication_classes = ()
+    permission_classes = [AllowAny]
+    serializer_class = Nothing
+
+    @extend_schema(request=OpenApiTypes.OBJECT, responses={200: schemas.NoticeAnswer})
+    def post(self, request):
+        notices.heed(request.body, request.headers)
+        return Response({"received": True}, headers=PRIVATE)
 
 
 def payment_method(body: dict) -> dict:

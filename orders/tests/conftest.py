@@ -4,6 +4,7 @@ import json
 import secrets
 import subprocess
 import sys
+import time
 from uuid import UUID
 
 import pytest
@@ -66,6 +67,19 @@ def staff(stack) -> Api:
     answer = api.post("/api/v1/auth/token", {"username": api.username, "password": PASSWORD})
     api.headers["Authorization"] = f"Bearer {answer.json()['access']}"
     return api
+
+
+@pytest.fixture
+def eventually():
+    """eventually(condition) looks until it is true, for as long as anybody would."""
+
+    def wait(condition, seconds: float = 30) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "it never came"
+            time.sleep(0.1)
+
+    return wait
 
 
 @pytest.fixture
