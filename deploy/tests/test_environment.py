@@ -66,3 +66,11 @@ def test_every_program_belongs_to_a_group(cast):
     assert {program.group for program in cast.programs()} == set(GROUPS)
     names = [program.name for program in cast.programs()]
     assert len(names) == len(set(names))
+
+
+def test_emails_are_files_unless_a_mail_server_is_named(cast, monkeypatch):
+    monkeypatch.delenv("EMAIL_URL", raising=False)
+    assert of_role(cast, "worker")["EMAIL_URL"].endswith(str(cast.layout.outbox))
+    monkeypatch.setenv("EMAIL_URL", "smtp://ada:secret@mail.example")
+    assert of_role(cast, "worker")["EMAIL_URL"] == "smtp://ada:secret@mail.example"
+    assert "EMAIL_URL" not in of_role(cast, "read")

@@ -20,14 +20,14 @@ POLICY = (
 
 @admin.register(OrderEmail)
 class OrderEmailAdmin(ReadOnlyAdmin):
-    list_display = ["at", "kind", "order", "refusal"]
-    list_filter = [("refusal", admin.EmptyFieldListFilter), "kind", "at"]
+    list_display = ["time", "kind", "order", "refusal"]
+    list_filter = [("refusal", admin.EmptyFieldListFilter), "kind", "time"]
     list_select_related = ["order"]
     search_ids = ("order",)
     search_fields = ["=order__number"]
     search_help_text = "The id or the number of an order"
     ordering = ["-event_position"]
-    fields = ["event_position", "order", "kind", "at", "refusal"]
+    fields = ["event_position", "order", "kind", "time", "refusal"]
 
     def get_urls(self):
         guarded = self.admin_site.admin_view

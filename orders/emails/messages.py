@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django_countries import countries
 
 from orders.emails.wording import letter, money
 from socialapp.cqrs.events import Recorded
@@ -19,7 +20,7 @@ def message(recorded: Recorded, order: dict, recipient: str) -> EmailMultiAltern
         "order": order,
         "items": [item | {"total": money(item["total"])} for item in order["items"]],
         "total": money(order["total"]),
-        "address": address_lines(order["address"] or {}),
+        "address": address_lines(order["address"] or {}) if words.address else [],
         "link": settings.PUBLIC_URL + reverse("order", args=[order["id"]]),
     }
     text = render_to_string("orders/emails/order.txt", context)
@@ -42,5 +43,6 @@ def headers(recorded: Recorded) -> dict[str, str]:
 def address_lines(address: dict) -> list[str]:
     """As on an envelope; none for {}."""
     place = " ".join(filter(None, (address.get("postcode"), address.get("city"))))
-    lines = (address.get("name"), address.get("line1"), address.get("line2"), place, address.get("region"))
-    return [line for line in (*lines, address.get("country")) if line]
+    country = countries.name(address.get("country", ""))
+    lines = (address.get("name"), address.get("line1"), address.get("line2"), place, address.get("region"), country)
+    return list(filter(None, lines))

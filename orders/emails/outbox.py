@@ -13,6 +13,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.utils.timezone import now
 
 MOST = 1000
+SHOWN = ("From", "To", "Date", "Message-ID", "Auto-Submitted")
 NAME = re.compile(r"\d{8}-\d{6}-\d{6}-[0-9a-f]{6}")
 
 
@@ -37,6 +38,10 @@ class Kept:
     @property
     def written_at(self) -> datetime:
         return datetime.strptime(self.name[:22], "%Y%m%d-%H%M%S-%f").replace(tzinfo=UTC)
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        return [(name, self.message[name]) for name in SHOWN if name in self.message]
 
     @property
     def text(self) -> str:

@@ -10,12 +10,14 @@ Kind = OrderEmail.Kind
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """paragraphs: plain text, escaped where it is shown. lines: whether what was ordered is listed."""
+    """paragraphs: plain text, escaped where it is shown. lines, address: whether what was ordered is listed, and where
+    it goes."""
 
     subject: str
     heading: str
     paragraphs: tuple[str, ...]
     lines: bool = True
+    address: bool = False
 
 
 def kind_of(event: object) -> Kind | None:
@@ -61,12 +63,12 @@ def money(amount: dict) -> str:
 
 def _placed(number: int) -> Letter:
     thanks = "We have put everything aside for you, and will write again as soon as there is news."
-    return Letter(f"We have your order {number}", "Thank you for your order", (thanks,))
+    return Letter(f"We have your order {number}", "Thank you for your order", (thanks,), address=True)
 
 
 def _paid(number: int, total: str) -> Letter:
     received = f"We have received your payment of {total}. Your order is being packed."
-    return Letter(f"Your order {number} is paid", "Your payment has arrived", (received,))
+    return Letter(f"Your order {number} is paid", "Your payment has arrived", (received,), address=True)
 
 
 def _payment_failed(number: int, reason: str) -> Letter:
@@ -79,11 +81,12 @@ def _payment_failed(number: int, reason: str) -> Letter:
 
 
 def _shipped(number: int) -> Letter:
-    return Letter(f"Your order {number} is on its way", "It is on its way", ("We have sent your order.",))
+    sent = "We have sent your order."
+    return Letter(f"Your order {number} is on its way", "It is on its way", (sent,), address=True)
 
 
 def _cancelled(number: int, total: str, payment: str) -> Letter:
-    paragraphs = ("Your order has been cancelled.", _money_of_a_cancelled_order(total, payment))
+    paragraphs = ("We have cancelled your order, and will not send it.", _money_of_a_cancelled_order(total, payment))
     return Letter(f"Your order {number} is cancelled", "Your order is cancelled", paragraphs)
 
 

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
                 ('event_position', models.BigIntegerField(primary_key=True, serialize=False)),
                 ('kind', models.CharField(choices=[('placed', 'Placed'), ('paid', 'Paid'), ('payment_failed', 'Payment Failed'), ('shipped', 'Shipped'), ('cancelled', 'Cancelled'), ('refunded', 'Refunded')], max_length=20)),
                 ('refusal', models.CharField(blank=True, max_length=500)),
-                ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('time', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('order', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='emails', to='orders.order')),
             ],
         ),

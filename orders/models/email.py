@@ -24,7 +24,7 @@ class OrderEmail(models.Model):
     order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="emails")
     kind = models.CharField(max_length=20, choices=Kind)
     refusal = models.CharField(max_length=500, blank=True)
-    at = models.DateTimeField(db_default=Now())
+    time = models.DateTimeField(db_default=Now())
 
     def __str__(self):
         return f"{self.kind}, {self.order_id}"

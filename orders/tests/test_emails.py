@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.timezone import now
 
 from deploy.embedded.ground import free_port
+from orders.commands import AddAddress
 from orders.emails import consumer as emails
 from orders.emails import delivery
 from orders.events import (
@@ -153,6 +154,7 @@ def test_each_event_has_its_email(run, ordered, mailbox, kind, fields, subject, 
     placed, message = mailbox.to(email)
     assert subject in message["Subject"] and message["Message-ID"] != placed["Message-ID"]
     assert all(said in body for body in parts(message))
+    assert all("2 × Tea" in body for body in parts(message)) == (kind is not PaymentMoved)
 
 
 def test_nobody_is_told_of_the_rest(run, ordered, mailbox, customer, add_product, place):
@@ -171,6 +173,20 @@ def test_what_people_have_named_is_escaped(run, ordered, mailbox):
     text, html = parts(mailbox.to(email)[0])
     assert '2 × <script>alert("1")</script> & Söhne' in text
     assert "<script" not in html and "2 × &lt;script&gt;" in html and "&amp; Söhne" in html
+
+
+def test_where_it_goes_is_said_while_it_does(run, customer, add_product, place, mailbox):
+    email = some_address()
+    user_id = customer(email)
+    address = AddAddress("Ada Lovelace", "12 St James's Square", "London", "GB", postcode="SW1Y 4JH")
+    address_id = execute(address, actor_id=user_id).resource_id
+    order_id = place({add_product(stock=1): 1}, user=user_id, address_id=str(address_id)).resource_id
+    run()
+    happen(order_id, OrderCancelled, former="pending", payment="void", reason="")
+    run()
+    placed, cancelled = map(parts, mailbox.to(email))
+    assert all("SW1Y 4JH London" in body and "United Kingdom" in body for body in placed)
+    assert not any("London" in body for body in cancelled)
 
 
 def test_an_address_of_several_lines_adds_no_header(run, ordered, mailbox):
