@@ -2,10 +2,12 @@
 
 from django.contrib import admin, messages
 
+from orders.admin_timeline import label, timeline_of
 from orders.commands import CancelOrder, ChangeOrder, HastenAttempt
 from orders.models import Order, OrderAddress, OrderItem, PaymentAttempt, SandboxCharge, Status
 from socialapp.cqrs.admin import CommandAdmin, ReadOnlyAdmin
 from socialapp.cqrs.locks import exclusive
+from socialapp.cqrs.problems import Unavailable
 
 
 class Items(admin.TabularInline):
@@ -26,7 +28,11 @@ class Items(admin.TabularInline):
 
 class Addresses(Items):
     model = OrderAddress
-    fields = readonly_fields = ["address"]
+    fields = readonly_fields = ["shown_address"]
+
+    @admin.display(description="address")
+    def shown_address(self, kept):
+        return label(kept.address)
 
 
 class Attempts(Items):
@@ -43,15 +49,33 @@ class OrderAdmin(CommandAdmin):
     search_help_text = "An id, a number or a username"
     ordering = ["-id"]
     fields = [
-        "number", "user", "status", "payment", "payment_type", "total", "currency", "address", "held_until",
-        "created_at", "updated_at", "version", "id",
+        "number", "user", "status", "payment", "payment_type", "total", "currency", "shown_address",
+        "held_until", "created_at", "updated_at", "version", "id",
     ]  # fmt: skip
     inlines = [Items, Addresses, Attempts]
     actions = ["ship", "deliver", "cancel"]
+    change_form_template = "admin/orders/order/change_form.html"
+
+    class Media:
+        css = {"all": ["orders/timeline.css"]}
 
     def has_change_permission(self, request, obj=None):
         """There is nothing to type: an order moves by actions."""
         return request.user.is_staff and obj is None
+
+    def get_readonly_fields(self, request, obj=None):
+        return self.fields
+
+    @admin.display(description="address")
+    def shown_address(self, order):
+        return label(order.address) if order.address else "-"
+
+    def render_change_form(self, request, context, *args, obj=None, **options):
+        try:
+            context["timeline"] = timeline_of(obj)
+        except Unavailable:
+            context["timeline"] = None
+        return super().render_change_form(request, context, *args, obj=obj, **options)
 
     @admin.action(description="Mark as shipped")
     def ship(self, request, queryset):

@@ -43,6 +43,7 @@ def visible_row(order_id: UUID, user: Bearer, using: str) -> dict:
 
 
 class ReadOrders(NumberedRead):
+    kind = "order"
     filters = ("scope", "status")
 
     def list_of(self, user: Bearer, request: HttpRequest) -> tuple[Pages, str]:
@@ -64,6 +65,7 @@ class ReadOrders(NumberedRead):
 
 
 class ReadOrder(GenericAPIView):
+    kind = "order"
     permission_classes = [IsAuthenticated]
 
     @extend_schema(responses=OrderAnswer)

@@ -28,14 +28,29 @@ class NewOrder(Schema):
     address_id = serializers.UUIDField(required=False, allow_null=True)
     payment_method = PaymentMethod(required=False, allow_null=True)
 
+    def get_initial(self):
+        """What a page's form begins with, when nothing was sent: the shape of a line."""
+        return (
+            super().get_initial() if hasattr(self, "initial_data") else {"items": [{"product_id": "", "quantity": 1}]}
+        )
+
 
 class OrderChange(Schema):
     """version: of the order that was read, as `If-Match` says it. status: by staff."""
 
+    has_inputs = False
     items = NewItem(many=True, allow_empty=False, max_length=MOST_LINES, required=False)
     address_id = serializers.UUIDField(required=False)
     status = serializers.ChoiceField(Status.choices, required=False)
     version = serializers.IntegerField(min_value=1, required=False)
+
+    def get_initial(self):
+        """What a page's form begins with: the lines that there are."""
+        if hasattr(self, "initial_data"):
+            return super().get_initial()
+        lines = self.fields["items"].initial or ()
+        items = [{name: line[name] for name in ("product_id", "quantity")} for line in lines]
+        return {"items": items, "version": self.fields["version"].initial}
 
     def validate(self, attrs):
         if not attrs.keys() & {"items", "address_id", "status"}:

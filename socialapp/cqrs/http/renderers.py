@@ -58,10 +58,8 @@ class BrowsableRenderer(BrowsableAPIRenderer):
         return BytesJSONRenderer()
 
     def get_content(self, renderer, data, accepted_media_type, renderer_context):
-        view = renderer_context["view"]
-        kind = getattr(view, "kind", None) or getattr(getattr(view, "entities", None), "name", None)
         text = "" if data is None else orjson.dumps(_document(data), default=str, option=orjson.OPT_INDENT_2).decode()
-        return page_links.linked(text, kind)
+        return page_links.linked(text, _kind(renderer_context["view"]))
 
     def get_context(self, data, accepted_media_type, renderer_context):
         context = super().get_context(data, accepted_media_type, renderer_context)
@@ -106,12 +104,18 @@ class BrowsableRenderer(BrowsableAPIRenderer):
     def _fields(self, serializer: serializers.Serializer) -> dict:
         fields = serializer.fields.values()
         fits = not any(field.required and isinstance(field, NO_INPUT) for field in fields)
-        html = self.render_form_for_serializer(serializer) if fits else ""
+        html = self.render_form_for_serializer(serializer) if fits and serializer.has_inputs else ""
         return {"fields": list(serializer.fields), "html": html, "raw": _raw(serializer)}
 
 
 def _document(data: object) -> object:
     return orjson.loads(data) if isinstance(data, bytes) else data
+
+
+def _kind(view) -> str | None:
+    """What has the ids on its page."""
+    entities = getattr(view, "entities", None)
+    return entities.name if entities else getattr(view, "kind", None)
 
 
 def _is_deleted(view, response) -> bool:

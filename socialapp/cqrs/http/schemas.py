@@ -18,7 +18,9 @@ MOST_UNKNOWN = 20
 
 
 class Schema(serializers.Serializer):
-    """A request body that names every field it accepts."""
+    """A request body that names every field it accepts. has_inputs: a page shows it as a form, else as JSON only."""
+
+    has_inputs = True
 
     def to_internal_value(self, data):
         if isinstance(data, Mapping):
