@@ -5,9 +5,12 @@ import secrets
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from uuid import UUID
 
 import pytest
+from django.db import connections, transaction
+from django.test.utils import CaptureQueriesContext
 
 from orders.commands import AddProduct, PlaceOrder, SaveCategory
 from orders.models import PaymentAttempt, SandboxCharge
@@ -122,3 +125,19 @@ def place(author):  # noqa: F811
         return execute(command, actor_id=user, idempotency_key=key, fingerprint=key)
 
     return place
+
+
+@pytest.fixture
+def planned(servers):
+    """planned(call): how Postgres would carry out the first query of `call`, were its tables large."""
+
+    def plan(call: Callable) -> str:
+        connection = connections["default"]
+        with CaptureQueriesContext(connection) as asked:
+            call()
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+            cursor.execute(f"EXPLAIN {asked.captured_queries[0]['sql']}")
+            return "\n".join(line for (line,) in cursor.fetchall())
+
+    return plan

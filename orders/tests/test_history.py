@@ -91,3 +91,9 @@ def test_history_is_read_in_batches_of_all_that_are_asked_for(place, add_product
     assert read == [(orders[0], 1), (orders[0], 2), (orders[1], 1), (orders[2], 1)]
     times = [one.time for one in events.history(orders[:1])]
     assert times[1] - times[0] < timedelta(minutes=1)
+
+
+def test_a_history_is_read_along_the_versions_of_each_partition(planned):
+    plan = planned(lambda: list(events.history([new_id(), new_id()])))
+    scans = [line for line in plan.splitlines() if " Scan " in line]
+    assert scans and all("_version" in line for line in scans), plan

@@ -9,6 +9,7 @@ from orders import fragments
 from orders.commands import CancelOrder, ChangeOrder
 from orders.events import all_orders_key, orders_key
 from orders.models import Order, Status
+from orders.queries import list_orders
 from orders.tests.moves import become
 from socialapp.accounts.commands import RegisterUser
 from socialapp.cqrs import audit, valkey
@@ -109,3 +110,16 @@ def test_the_auditor_knows_the_pages(tea, place, author):
     wrong = [(orders_key(str(author)), ""), (orders_key("nobody"), FIRST), (orders_key(str(author)), "page:x:limit:1")]
     for slot in wrong:
         assert audit.look(Subject(*slot, (CACHE,))).outcomes == {CACHE: audit.UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    ("narrowed", "index"),
+    [
+        ({"user_id": UUID(int=7)}, "orders_of_a_user"),
+        ({"status": "delivered"}, "orders_by_status"),
+        ({}, "orders_order_pkey"),
+    ],
+)
+def test_a_page_is_walked_to_along_an_index(planned, narrowed, index):
+    plan = planned(lambda: list_orders(**narrowed, offset=40, limit=20, using="default"))
+    assert f"using {index}" in plan and "Sort" not in plan, plan
