@@ -28,10 +28,12 @@ def tea(shelve) -> str:
 
 
 @pytest.fixture
-def order(user, tea) -> dict:
+def order(user, tea, eventually) -> dict:
+    """Whose payment was asked for, and is unknown: nothing moves it for a while."""
     answer = place(user, {tea: 2}, payment_method=LATER)
     assert answer.status == 201, answer.body
-    return answer.json()
+    eventually(lambda: user.get(of(answer.json())).json()["payment"]["status"] == "unknown")
+    return user.get(of(answer.json())).json()
 
 
 def of(order: dict) -> str:
@@ -174,7 +176,7 @@ def test_a_frozen_state_store_refuses_changes_within_a_second_and_still_takes_or
         placed = place(user, {tea: 1}, payment_method=LATER)
         read, _ = timed_get(reader, of(order))
     assert put.status == 503 and placed.status == 201, placed.body
-    assert (read.status, read.json()["status"], read.json()["version"]) == (200, "pending", 1)
+    assert (read.status, read.json()["status"], read.json()["version"]) == (200, "pending", order["version"])
     assert max(seconds, waited) < 1
 
 

@@ -11,7 +11,7 @@ from django.utils.timezone import now
 from orders.commands import CancelOrder, ClaimAttempt, HastenAttempt, RecordPayment, StartPayment
 from orders.handlers import payments
 from orders.models import Order, PaymentAttempt, Product, SandboxCharge
-from orders.payments import asking, consumer, gateways
+from orders.payments import asking, consumer, gateways, metrics
 from orders.payments.asking import ask_due
 from orders.payments.gateways import Kind, Outcome
 from socialapp.cqrs import consumers, events
@@ -309,3 +309,15 @@ def test_an_order_whose_time_is_over_is_not_charged(tea, place):
     Order.objects.filter(pk=placed).update(held_until=now() - timedelta(seconds=1))
     consumer.pay(events.read("aggregate_id = %s", [placed]))
     assert not PaymentAttempt.objects.exists()
+
+
+def test_what_is_under_way_is_counted_for_operators(order):
+    order(units=1)
+    order("timeout", units=1)
+    assert metrics.live() == {"open": (2, 2)}
+    ask_due()
+    order("timeout", units=1)
+    assert metrics.live() == {"open": (1, 1), "unknown": (1, 0)}
+    attempts, due = metrics.Payments().collect()
+    assert {s.labels["state"]: s.value for s in attempts.samples} == {"open": 1, "unknown": 1, "refunding": 0}
+    assert [sample.value for sample in due.samples] == [1]

@@ -6,6 +6,8 @@ import pytest
 
 from orders.tests.conftest import run_in
 from orders.tests.test_orders_api import of, place
+from socialapp.tests.client import Api
+from socialapp.tests.http.browser import Browser
 
 LEDGER = """
 import json, sys
@@ -14,6 +16,24 @@ from orders.models import PaymentAttempt, SandboxCharge
 keys = PaymentAttempt.objects.filter(order=sys.argv[1]).values("pk")
 kept = SandboxCharge.objects.filter(pk__in=keys, is_charged=True)
 print(json.dumps([[str(one.amount), one.refunded_at is not None] for one in kept]))
+"""
+
+
+ATTEMPT = """
+import sys
+import django; django.setup()
+from orders.models import PaymentAttempt
+attempt = PaymentAttempt.objects.get(order=sys.argv[1])
+print(attempt.pk, attempt.asked)
+"""
+
+OVERDUE = """
+import sys
+import django; django.setup()
+from datetime import timedelta
+from django.utils.timezone import now
+from orders.models import Order
+Order.objects.filter(pk=sys.argv[1]).update(held_until=now() - timedelta(seconds=1))
 """
 
 
@@ -63,6 +83,13 @@ def test_what_is_being_paid_does_not_change_but_can_be_cancelled(user, tea, even
     assert user.delete(of(order)).json()["status"] == "cancelled"
 
 
+def test_what_is_not_paid_in_time_is_cancelled(stack, user, tea, eventually):
+    order = place(user, {tea: 2}, payment_method=card("timeout")).json()
+    run_in(stack, OVERDUE, order["id"])
+    eventually(lambda: user.get(of(order)).json()["status"] == "cancelled")
+    eventually(lambda: stock(user, tea) == 10)
+
+
 def test_a_token_is_shown_to_nobody(stack, user, staff, tea, eventually):
     token = "tok_that_nobody_sees"
     order = place(user, {tea: 1}, payment_method=card(token))
@@ -71,3 +98,20 @@ def test_a_token_is_shown_to_nobody(stack, user, staff, tea, eventually):
     logs = b"".join(path.read_bytes() for path in stack.layout.log.glob("*.log"))
     assert token.encode() not in shown and token.encode() not in logs
     assert b"gunicorn" in logs, "these are the logs"
+
+
+def test_an_operator_has_the_gateway_asked_again(stack, stack_url, user, staff, tea, eventually):
+    """At the third question the sandbox's slow card has been charged."""
+    order = place(user, {tea: 1}, payment_method=card("timeout")).json()
+    operator = Browser(Api(stack_url))
+    assert operator.log_in(staff.username, page="/admin/login/").status == 302
+    for asked in ("1", "2"):
+        eventually(lambda asked=asked: run_in(stack, ATTEMPT, order["id"]).split()[1] == asked)
+        attempt_id = run_in(stack, ATTEMPT, order["id"]).split()[0]
+        page = "/admin/orders/paymentattempt/"
+        assert operator.submit(page, {"action": "ask_again", "_selected_action": attempt_id}).status == 302
+    eventually(lambda: user.get(of(order)).json()["status"] == "paid")
+    assert operator.submit(page, {"action": "ask_again", "_selected_action": attempt_id}).status == 302
+    assert b"The outcome of this attempt is known." in operator.get(page).body
+    shown = operator.get(f"{page}{attempt_id}/change/").body
+    assert attempt_id.encode() in shown and b"token" not in shown.replace(b"csrfmiddlewaretoken", b"")

@@ -9,10 +9,15 @@ import pytest
 import stripe
 from django.utils.timezone import now
 
+from orders.commands import CancelOrder, StartPayment
+from orders.models import Order, PaymentAttempt
+from orders.payments import gateways
+from orders.payments.asking import ask_due, breaker
 from orders.payments.gateways import Charge, Kind, WrongSignature
 from orders.payments.minor_units import NoSuchAmount, minor_units
 from orders.payments.stripe_gateway import StripeGateway
 from orders.tests import stripe_double
+from socialapp.cqrs.execute import execute
 from socialapp.cqrs.ids import new_id
 from socialapp.cqrs.problems import Problem
 
@@ -152,6 +157,24 @@ def test_a_refund_that_is_pending_or_has_failed_is_still_owed(gateway, double):
     assert gateway.refund(replace(paid, asked=3)).kind == Kind.REFUNDED and len(double.refunds) == 2
     double.instead = [(402, stripe_double.problem("card_error", "card_declined", "No."))]
     assert gateway.refund(replace(paid, asked=1)).kind == Kind.UNKNOWN
+
+
+def test_orders_are_paid_and_refunded_by_stripe(
+    gateway, double, settings, monkeypatch, no_other_attempts, add_product, place
+):
+    settings.PAYMENT_GATEWAY = "stripe"
+    monkeypatch.setattr(gateways, "named", {"stripe": gateway}.__getitem__)
+    order = place({add_product(stock=1): 1}, payment_token="pm_breaks").resource_id
+    execute(StartPayment(), actor_id=None, resource_id=order)
+    ask_due()
+    assert Order.objects.get(pk=order).payment == "unknown" and breaker.is_open
+    breaker.close()
+    PaymentAttempt.objects.update(ask_at=now())
+    ask_due()
+    assert (Order.objects.get(pk=order).status, double.charged()) == ("paid", [(1250, "eur")])
+    execute(CancelOrder("by staff", as_staff=True), actor_id=None, resource_id=order)
+    ask_due()
+    assert Order.objects.get(pk=order).payment == "refunded" and len(double.refunds) == 1
 
 
 @pytest.mark.parametrize(
