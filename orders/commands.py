@@ -161,3 +161,10 @@ class EditAddress:
 @command("address")
 class DeleteAddress:
     """Of the others the newest becomes the default, if this was it."""
+
+
+@command("email")
+class SendRefusedEmail:
+    """Ask the mail server again for one that it has refused for good. position: of the email's event."""
+
+    position: int

@@ -2,13 +2,12 @@
 
 from django.conf import settings
 
-from orders.emails import consumer as emails
+from orders import emails
+from orders.emails.consumer import QUEUE, RETRY_AFTER, send_emails
 from orders.payments import consumer as payments
 from socialapp.cqrs.consumers import consumer
 
 __all__ = ["payments"]
 
 if settings.EMAIL_URL:
-    consumer(emails.NAME, outside=True, lanes=emails.LANES, queue=emails.QUEUE, retry_after=emails.RETRY_AFTER)(
-        emails.send_emails
-    )
+    consumer(emails.NAME, outside=True, lanes=emails.LANES, queue=QUEUE, retry_after=RETRY_AFTER)(send_emails)

@@ -1,14 +1,15 @@
 """Emails for operators: what was sent or refused, and the outbox, where there is one instead of a mail server."""
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.paginator import Paginator
 from django.http import Http404
 from django.template.response import TemplateResponse
 from django.urls import path
 
+from orders.commands import SendRefusedEmail
 from orders.emails import outbox
 from orders.models import OrderEmail
-from socialapp.cqrs.admin import ReadOnlyAdmin
+from socialapp.cqrs.admin import CommandAdmin
 
 PER_PAGE = 50
 # An email's HTML is shown in a frame that runs no scripts; the page itself loads nothing from elsewhere either.
@@ -19,7 +20,7 @@ POLICY = (
 
 
 @admin.register(OrderEmail)
-class OrderEmailAdmin(ReadOnlyAdmin):
+class OrderEmailAdmin(CommandAdmin):
     list_display = ["time", "kind", "order", "refusal"]
     list_filter = [("refusal", admin.EmptyFieldListFilter), "kind", "time"]
     list_select_related = ["order"]
@@ -28,6 +29,20 @@ class OrderEmailAdmin(ReadOnlyAdmin):
     search_help_text = "The id or the number of an order"
     ordering = ["-event_position"]
     fields = ["event_position", "order", "kind", "time", "refusal"]
+    actions = ["send_again"]
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+    def has_send_permission(self, request):
+        return request.user.is_staff and request.user.has_perm("orders.change_orderemail")
+
+    @admin.action(description="Send refused ones again", permissions=["send"])
+    def send_again(self, request, queryset):
+        for email in queryset:
+            self.run(request, SendRefusedEmail(email.pk))
+        message = f"{len(queryset)} will be tried again within a second; look again then."
+        self.message_user(request, message, messages.SUCCESS)
 
     def get_urls(self):
         guarded = self.admin_site.admin_view

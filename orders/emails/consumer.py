@@ -11,7 +11,7 @@ from django.utils.timezone import now
 
 from orders import queries
 from orders.documents import order_document
-from orders.emails import delivery, rate
+from orders.emails import NAME, delivery, rate
 from orders.emails.delivery import Deferred, NotTaken
 from orders.emails.messages import message
 from orders.emails.wording import kind_of
@@ -22,9 +22,6 @@ from socialapp.cqrs.events import Recorded
 
 logger = logging.getLogger(__name__)
 
-NAME = "emails"
-# So many are sent at once, while each waits for the mail server.
-LANES = 4
 QUEUE = "outside"
 # Of emails that the server does not take now: how often it is asked again, and for how long.
 RETRY_AFTER = timedelta(minutes=10)
@@ -66,7 +63,7 @@ def _orders(order_ids: Iterable[UUID]) -> dict[UUID, dict]:
 
 def _deal_with(one: Recorded, order: dict, recipient: str, connection: BaseEmailBackend) -> None:
     # Asked for each: should the lease be lost, somebody else is at the same batch.
-    if OrderEmail.objects.filter(pk=one.position).exists():
+    if OrderEmail.objects.filter(pk=one.position, refusal="").exists():
         return
     rate.wait()
     try:
@@ -81,6 +78,5 @@ def _deal_with(one: Recorded, order: dict, recipient: str, connection: BaseEmail
 
 
 def _note(one: Recorded, order: dict, refusal: str = "") -> None:
-    note = OrderEmail(pk=one.position, order_id=order["id"], kind=kind_of(one.event), refusal=refusal[:500])
-    # Somebody else's note of the same email stays.
-    OrderEmail.objects.bulk_create([note], ignore_conflicts=True)
+    news = {"order_id": order["id"], "kind": kind_of(one.event), "refusal": refusal[:500], "time": now()}
+    OrderEmail.objects.update_or_create(event_position=one.position, defaults=news)

@@ -5,13 +5,12 @@ import ssl
 from datetime import timedelta
 
 import pytest
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.timezone import now
 
 from deploy.embedded.ground import free_port
-from orders.commands import AddAddress
+from orders.commands import AddAddress, SendRefusedEmail
+from orders.emails import LANES, NAME, delivery
 from orders.emails import consumer as emails
-from orders.emails import delivery
 from orders.events import (
     OrderCancelled,
     OrderDelivered,
@@ -32,6 +31,7 @@ from socialapp.cqrs.execute import execute
 from socialapp.cqrs.failures import OutsideUnreachable
 from socialapp.cqrs.ids import new_id
 from socialapp.cqrs.models import ConsumerOffset, Event, ParkedEvent
+from socialapp.cqrs.problems import NotFound
 from socialapp.publishing.tests.subscribers import everything_is_below_the_horizon
 from socialapp.tests.valkeys import wait_until
 
@@ -58,17 +58,17 @@ def server(mailbox, settings, monkeypatch):
 @pytest.fixture
 def run(servers, server):
     """run() lets the consumer read on; what happened before this test is not its business."""
-    ConsumerOffset.objects.filter(consumer=emails.NAME).delete()
-    ParkedEvent.objects.filter(consumer=emails.NAME).delete()
+    ConsumerOffset.objects.filter(consumer=NAME).delete()
+    ParkedEvent.objects.filter(consumer=NAME).delete()
     last = Event.objects.order_by("-xid", "-position").first()
     xid, position = (last.xid, last.position) if last else (0, 0)
-    for lane in range(emails.LANES):
-        ConsumerOffset.objects.create(consumer=emails.NAME, lane=lane, lanes=emails.LANES, xid=xid, position=position)
+    for lane in range(LANES):
+        ConsumerOffset.objects.create(consumer=NAME, lane=lane, lanes=LANES, xid=xid, position=position)
 
     def run():
         wait_until(everything_is_below_the_horizon)
-        for lane in range(emails.LANES):
-            while consumers.run(emails.NAME, lane):
+        for lane in range(LANES):
+            while consumers.run(NAME, lane):
                 pass
 
     return run
@@ -195,12 +195,12 @@ def test_an_address_of_several_lines_adds_no_header(run, ordered, mailbox):
     User.objects.filter(pk=user_id).update(email="ada@example.org\nBcc: eve@example.org")
     run()
     assert [message["To"] for message in mailbox.messages] == [good[1]]
-    assert "Invalid address" in ParkedEvent.objects.get(consumer=emails.NAME).error
+    assert "Invalid address" in ParkedEvent.objects.get(consumer=NAME).error
 
 
 def test_each_is_sent_once_and_a_repeat_can_be_recognised(run, ordered, mailbox):
     _, email = ordered()
-    begun = {offset.lane: offset for offset in ConsumerOffset.objects.filter(consumer=emails.NAME)}
+    begun = {offset.lane: offset for offset in ConsumerOffset.objects.filter(consumer=NAME)}
     run()
     # given a worker that died before it moved the offset
     for offset in begun.values():
@@ -230,7 +230,7 @@ def test_a_mail_server_that_is_away_loses_nothing_and_holds_up_nobody(run, order
     settings.EMAIL_PORT = server.port
     run()
     assert sorted(message["To"] for message in mailbox.messages) == sorted(email for _, email in sent)
-    assert not ParkedEvent.objects.filter(consumer=emails.NAME).exists()
+    assert not ParkedEvent.objects.filter(consumer=NAME).exists()
 
 
 def test_one_that_accepts_and_says_nothing_is_given_up(run, ordered, settings):
@@ -252,11 +252,10 @@ def test_what_is_not_about_an_email_stops_and_goes_on_later(run, ordered, mailbo
     assert len(mailbox.messages) == len(sent)
 
 
-def test_who_is_hung_up_on_connects_again(run, ordered, mailbox, monkeypatch):
+def test_who_is_hung_up_on_connects_again(run, ordered, mailbox):
     """A server that takes two emails per connection."""
-    monkeypatch.setattr(emails, "LANES", 1)
-    ConsumerOffset.objects.filter(consumer=emails.NAME).exclude(lane=0).delete()
-    ConsumerOffset.objects.filter(consumer=emails.NAME).update(lanes=1)
+    ConsumerOffset.objects.filter(consumer=NAME).exclude(lane=0).delete()
+    ConsumerOffset.objects.filter(consumer=NAME).update(lanes=1)
     asked = []
 
     def third(sender):
@@ -281,12 +280,25 @@ def test_what_is_refused_for_good_is_noted_and_the_others_go_on(run, ordered, ma
     assert [notes(order_id) for order_id, _ in others] == [[("placed", "")]] * 4
 
 
+def test_an_operator_has_a_refused_one_sent_again(run, ordered, mailbox):
+    order_id, email = ordered()
+    mailbox.replies["RCPT"] = lambda address: "550 relaying denied"
+    run()
+    mailbox.replies.clear()
+    again = SendRefusedEmail(OrderEmail.objects.get(order=order_id).pk)
+    execute(again, actor_id=None)
+    run()
+    assert len(mailbox.to(email)) == 1 and notes(order_id) == [("placed", "")]
+    with pytest.raises(NotFound):
+        execute(again, actor_id=None)
+
+
 def test_what_is_refused_for_now_is_tried_again_by_itself_for_a_day(run, ordered, mailbox):
     full, *others = [ordered() for _ in range(5)]
     mailbox.replies["RCPT"] = lambda address: "452 mailbox full" if address == full[1] else None
     run()
     assert len(mailbox.messages) == 4
-    parked = ParkedEvent.objects.filter(consumer=emails.NAME)
+    parked = ParkedEvent.objects.filter(consumer=NAME)
     assert "452 mailbox full" in parked.get().error and notes(full[0]) == []
     # when ten minutes are over, it is still full
     parked.update(parked_at=now() - timedelta(minutes=11))
@@ -305,7 +317,7 @@ def test_after_a_day_it_is_given_up(run, ordered, mailbox):
     happen(order_id, OrderShipped, former="paid", before=timedelta(days=1, minutes=1))
     run()
     assert notes(order_id) == [("placed", ""), ("shipped", "452 mailbox full")]
-    assert not ParkedEvent.objects.filter(consumer=emails.NAME).exists()
+    assert not ParkedEvent.objects.filter(consumer=NAME).exists()
 
 
 def test_a_slow_server_is_left_before_the_lease_is_over_and_come_back_to(run, ordered, mailbox, monkeypatch):
@@ -357,44 +369,3 @@ def test_tls_with_a_certificate_that_is_trusted_or_nothing(run, ordered, setting
 
 def test_the_event_of_each_kind_is_one_that_exists():
     assert emails.kind_of(OrderPlaced("", "", 1, (), "0", "EUR", "", "pending", "due")) == OrderEmail.Kind.PLACED
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("smtp+tls://us%40er:p%2Bw@mail.example", ("mail.example", 587, "us@er", "p+w", True, False)),
-        ("smtp+ssl://mail.example", ("mail.example", 465, "", "", False, True)),
-        ("smtp://mail.example:2525", ("mail.example", 2525, "", "", False, False)),
-    ],
-)
-def test_a_url_names_the_mail_server(servers, url, expected):
-    assert settings_of(EMAIL_URL=url, EMAIL_FROM="shop@shop.example")["server"] == list(expected)
-
-
-def test_settings_that_cannot_work_stop_the_start(servers):
-    with pytest.raises(ImproperlyConfigured, match="EMAIL_FROM"):
-        settings_of(EMAIL_URL="smtp://mail.example")
-    with pytest.raises(ImproperlyConfigured, match="EMAILS_PER_SECOND"):
-        settings_of(EMAILS_PER_SECOND="0")
-
-
-def settings_of(**variables: str) -> dict:
-    """What a process with these environment variables would read. Raises ImproperlyConfigured with its words."""
-    import json
-    import os
-    import subprocess
-    import sys
-
-    program = """
-import json
-from config.settings import emails as e
-server = [e.EMAIL_HOST, e.EMAIL_PORT, e.EMAIL_HOST_USER, e.EMAIL_HOST_PASSWORD, e.EMAIL_USE_TLS, e.EMAIL_USE_SSL]
-print(json.dumps({"server": server}))
-"""
-    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("EMAIL")}
-    found = subprocess.run(
-        [sys.executable, "-c", program], env=surroundings | variables, capture_output=True, text=True, timeout=60
-    )
-    if found.returncode:
-        raise ImproperlyConfigured(found.stderr.strip().splitlines()[-1])
-    return json.loads(found.stdout)
