@@ -4,6 +4,7 @@ import logging
 from uuid import UUID
 
 from socialapp.cqrs.execute import execute
+from socialapp.cqrs.failures import is_infrastructure
 from socialapp.cqrs.problems import Problem, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -23,3 +24,14 @@ def carried_out(command: object, order_id: UUID) -> bool:
     if unavailable:
         raise unavailable
     return True
+
+
+def carried_out_or_logged(command: object, order_id: UUID) -> bool:
+    """The same in a round over many orders: whatever is wrong with one, the others have their turn."""
+    try:
+        return carried_out(command, order_id)
+    except Exception as error:
+        if is_infrastructure(error):
+            raise
+        logger.exception("%s on order %s failed", type(command).__name__, order_id)
+        return False

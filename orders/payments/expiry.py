@@ -4,7 +4,7 @@ from django.utils.timezone import now
 
 from orders.commands import ExpireOrder
 from orders.models import Order, Status
-from orders.payments.carrying_out import carried_out
+from orders.payments.carrying_out import carried_out_or_logged
 
 BATCH = 200
 
@@ -13,4 +13,4 @@ def expire_due() -> int:
     """Cancel those whose hold has ended, the oldest first, a batch at most; returns how many were."""
     pending = Order.objects.using("default").filter(status=Status.PENDING, held_until__lte=now())
     ended = list(pending.order_by("held_until").values_list("pk", flat=True)[:BATCH])
-    return sum(carried_out(ExpireOrder(), order_id) for order_id in ended)
+    return sum(carried_out_or_logged(ExpireOrder(), order_id) for order_id in ended)

@@ -1,21 +1,24 @@
 """Paying with the sandbox gateway, inside this process: what each token comes to, whatever is repeated or killed."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections, transaction
 from django.utils.timezone import now
 
+from orders import machine
 from orders.commands import CancelOrder, ClaimAttempt, HastenAttempt, RecordPayment, StartPayment
 from orders.handlers import payments
-from orders.models import Order, PaymentAttempt, Product, SandboxCharge
+from orders.models import Order, PaymentAttempt, Product, SandboxCharge, Status
 from orders.payments import asking, consumer, gateways, metrics
 from orders.payments.asking import ask_due
 from orders.payments.gateways import Kind, Outcome
 from socialapp.cqrs import consumers, events
 from socialapp.cqrs.execute import execute
+from socialapp.cqrs.failures import is_infrastructure
 from socialapp.cqrs.models import CommandResult
 from socialapp.cqrs.problems import Problem
 from socialapp.tests import crashes
@@ -261,6 +264,53 @@ def test_one_attempt_that_breaks_our_code_keeps_no_other_waiting(order, monkeypa
     monkeypatch.setattr(gateways, "named", lambda name: Fragile())
     ask_due()
     assert paid(good) == ("paid", "paid", "charged") and paid(bad) == ("pending", "unknown", "unknown")
+
+
+def test_one_order_that_cannot_be_recorded_keeps_no_other_waiting(order, monkeypatch):
+    bad, good = order(units=1), order(units=1)
+    pay = machine._handlers[Status.PENDING, Status.PAID]
+
+    def fragile(change):
+        if change.order.pk == bad:
+            raise KeyError(bad)
+        pay(change)
+
+    monkeypatch.setitem(machine._handlers, (Status.PENDING, Status.PAID), fragile)
+    ask_due()
+    assert paid(good) == ("paid", "paid", "charged") and paid(bad) == ("pending", "under_way", "open")
+    monkeypatch.undo()
+    run_due(bad)
+    assert paid(bad) == ("paid", "paid", "charged") and len(charges(bad)) == 1
+
+
+def test_an_order_that_somebody_keeps_locked_is_tried_again_and_not_parked(tea, place):
+    """The primary's fault, not the event's: the whole batch comes again."""
+    placed = place({tea: 1}).resource_id
+    history = events.read("aggregate_id = %s", [placed])
+    locked, done = threading.Event(), threading.Event()
+
+    def hold():
+        with transaction.atomic():
+            Order.objects.select_for_update().get(pk=placed)
+            locked.set()
+            done.wait(20)
+        connections.close_all()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    locked.wait(20)
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SET lock_timeout = '100ms'")
+    try:
+        with pytest.raises(OperationalError) as caught:
+            consumer.pay(history)
+    finally:
+        done.set()
+        holder.join()
+        connections.close_all()
+    assert is_infrastructure(caught.value)
+    consumer.pay(history)
+    assert paid(placed) == ("pending", "under_way", "open")
 
 
 def test_an_outcome_that_is_told_again_changes_nothing(order):
