@@ -105,6 +105,7 @@ def test_an_operator_has_the_gateway_asked_again(stack, stack_url, user, staff, 
     order = place(user, {tea: 1}, payment_method=card("timeout")).json()
     operator = Browser(Api(stack_url))
     assert operator.log_in(staff.username, page="/admin/login/").status == 302
+    eventually(lambda: user.get(of(order)).json()["payment"]["status"] == "unknown")
     for asked in ("1", "2"):
         eventually(lambda asked=asked: run_in(stack, ATTEMPT, order["id"]).split()[1] == asked)
         attempt_id = run_in(stack, ATTEMPT, order["id"]).split()[0]
