@@ -54,8 +54,8 @@ def event_document(recorded: Recorded, currency: str, addresses: Mapping[str, di
         told["items"] = [_item(asdict(Line.decode(line)), currency) for line in told["items"]]
     if "total" in told:
         told["total"] = document(amount(told["total"]), currency)
-    if "address" in told:
-        told["address"] = addresses.get(told["address"])
+    if "address_id" in told:
+        told["address"] = addresses.get(told.pop("address_id"))
     name = type(recorded.event).__name__
     return {"type": name, "version": recorded.aggregate_version, "time": recorded.time, "data": told}
 

@@ -83,7 +83,7 @@ class StockReturned:
 
 @event("order")
 class OrderPlaced:
-    """items: lines as orders/lines.py spells them. address: the id of an OrderAddress, "" for none.
+    """items: lines as orders/lines.py spells them. address_id: of an OrderAddress, "" for none.
 
     Who subscribes to events learns who orders what, and nobody's address.
     """
@@ -94,7 +94,7 @@ class OrderPlaced:
     items: tuple[str, ...]
     total: str
     currency: str
-    address: str
+    address_id: str
     status: str
     payment: str
 
@@ -113,7 +113,7 @@ class OrderAddressChanged:
     order_id: str
     user_id: str
     status: str
-    address: str
+    address_id: str
 
 
 @event("order")

@@ -49,7 +49,7 @@ def fold(state: State | None, event: object, version: int) -> State:
         case _, OrderItemsChanged():
             changed = {"items": _lines(event.items), "total": Decimal(event.total)}
         case _, OrderAddressChanged():
-            changed = {"address": event.address}
+            changed = {"address": event.address_id}
         case _, OrderPaid() | OrderPaymentFailed() | OrderCancelled() | PaymentMoved():
             changed = {"payment": event.payment}
         case _, OrderShipped() | OrderDelivered():
@@ -79,7 +79,7 @@ def _placed(event: OrderPlaced, version: int) -> State:
         items=_lines(event.items),
         total=Decimal(event.total),
         currency=event.currency,
-        address=event.address,
+        address=event.address_id,
         version=version,
     )
 

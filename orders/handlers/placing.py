@@ -109,7 +109,7 @@ def _told(order: Order, lines: list[Line], address: str) -> OrderPlaced:
         items=tuple(line.encode() for line in lines),
         total=str(order.total),
         currency=order.currency,
-        address=address,
+        address_id=address,
         status=order.status,
         payment=order.payment,
     )

@@ -221,6 +221,6 @@ def test_an_order_keeps_its_address_and_events_do_not_tell_it(add_product, autho
     change(order, author, address_id=str(moved))
     assert shown(order)["address"]["line1"] == "2 Byron Row" and "id" not in shown(order)["address"]
     history = events.read("aggregate_id = %s", [order])
-    kept = [OrderAddress.objects.get(pk=one.event.address).address["line1"] for one in history]
+    kept = [OrderAddress.objects.get(pk=one.event.address_id).address["line1"] for one in history]
     assert kept == ["1 Byron Row", "2 Byron Row"] and "Byron" not in repr(history)
     refused("invalid", change, order, author, address_id=str(new_id()))

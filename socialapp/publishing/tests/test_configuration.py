@@ -22,4 +22,4 @@ def test_what_is_configured_is_declared(servers, configured, publishing):
         [sys.executable, "-c", DECLARED], env=os.environ | configured, capture_output=True, text=True, timeout=60
     )
     assert found.returncode == 0, found.stderr
-    assert set(found.stdout.split()) == {"cache", "emails", "post-counts"} | publishing
+    assert set(found.stdout.split()) == {"cache", "emails", "payments", "post-counts"} | publishing
