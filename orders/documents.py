@@ -22,13 +22,18 @@ def order_document(row: dict) -> dict:
         "status": row["status"],
         "items": [_item(item, currency) for item in row["items"]],
         "total": document(row["total"], currency),
-        "address": row["address"] or None,
+        "address": _address(row["address"]),
         "payment": {"type": row["payment_type"], "status": row["payment"]},
         "version": row["version"],
         "held_until": row["held_until"],
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
     }
+
+
+def _address(address: dict) -> dict | None:
+    """In one order, whatever Postgres has made of it: the ETag is that of the bytes."""
+    return {name: address[name] for name in sorted(address)} or None
 
 
 def _item(item: dict, currency: str) -> dict:
