@@ -5,9 +5,23 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from orders.models import MOST_OF_ONE, OrderItem, Product
+from orders.models import MOST_OF_ONE, OrderItem
 from orders.money import MOST
 from socialapp.cqrs.problems import Invalid
+
+
+@dataclass(slots=True)
+class Shelved:
+    """A locked product: what selling it needs to know. pk: its id."""
+
+    pk: UUID
+    sku: str
+    name: str
+    price: Decimal
+    currency: str
+    stock: int
+    is_sold: bool
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +62,7 @@ def wanted(items: Iterable[str]) -> dict[UUID, int]:
     return units
 
 
-def lines_of(units: dict[UUID, int], products: dict[UUID, Product]) -> list[Line]:
+def lines_of(units: dict[UUID, int], products: dict[UUID, Shelved]) -> list[Line]:
     """At the products' present prices."""
     found = [(products[product_id], quantity) for product_id, quantity in sorted(units.items())]
     return [Line(product.pk, quantity, product.price, product.sku, product.name) for product, quantity in found]

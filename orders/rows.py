@@ -6,8 +6,8 @@ from uuid import UUID
 import orjson
 from django.db import connections
 
-from orders.lines import Line
-from orders.models import Order, Product
+from orders.lines import Line, Shelved
+from orders.models import Order
 
 PRODUCT = ("id", "sku", "name", "price", "currency", "stock", "is_sold", "sequence")
 # In the order of their ids, so that two transactions cannot deadlock.
@@ -30,11 +30,11 @@ INSERT = """
 """
 
 
-def lock_products(product_ids: Iterable[UUID]) -> dict[UUID, Product]:
-    """Those that exist, by id, with the columns in PRODUCT, locked until the transaction ends."""
+def lock_products(product_ids: Iterable[UUID]) -> dict[UUID, Shelved]:
+    """Those that exist, by id, locked until the transaction ends."""
     with connections["default"].cursor() as cursor:
         cursor.execute(LOCK, [list(product_ids)])
-        return {row[0]: Product.from_db("default", PRODUCT, row) for row in cursor.fetchall()}
+        return {row[0]: Shelved(*row) for row in cursor.fetchall()}
 
 
 def insert_order(order: Order, lines: list[Line]) -> None:

@@ -7,8 +7,8 @@ from django.conf import settings
 from orders.commands import PlaceOrder
 from orders.events import OrderPlaced
 from orders.handlers import stock
-from orders.lines import Line, lines_of, total_of, wanted
-from orders.models import Address, Order, OrderAddress, OrderItem, Product
+from orders.lines import Line, Shelved, lines_of, total_of, wanted
+from orders.models import Address, Order, OrderAddress, OrderItem
 from orders.models.order import SHOWN
 from orders.rows import insert_order, lock_products
 from socialapp.cqrs.commands import Envelope, handles
@@ -62,7 +62,7 @@ def keep_address(order: Order, address: dict) -> str:
     return str(OrderAddress.objects.create(id=new_id(), order=order, address=address).pk) if address else ""
 
 
-def currency_of(products: dict[UUID, Product]) -> str:
+def currency_of(products: dict[UUID, Shelved]) -> str:
     """Raises Invalid for more than one."""
     first, *others = {product.currency for product in products.values()}
     if others:

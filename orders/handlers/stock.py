@@ -6,6 +6,7 @@ from django.db import connections
 
 from orders.commands import CorrectStock
 from orders.events import StockCorrected, StockReturned, StockTaken
+from orders.lines import Shelved
 from orders.models import Product
 from orders.rows import lock_products
 from socialapp.cqrs.commands import Envelope, handles
@@ -17,7 +18,7 @@ class OutOfStock(Problem):
     status, code, title = 409, "out_of_stock", "There is not enough in stock"
 
 
-def require(units: dict[UUID, int], products: dict[UUID, Product]) -> None:
+def require(units: dict[UUID, int], products: dict[UUID, Shelved]) -> None:
     """Raises OutOfStock, naming each product of which there are fewer than `units`, or Invalid for what is not sold."""
     if unknown := [product_id for product_id in units if product_id not in products]:
         raise Invalid(f"There is no product {unknown[0]}.")
@@ -28,7 +29,7 @@ def require(units: dict[UUID, int], products: dict[UUID, Product]) -> None:
         raise OutOfStock("; ".join(error["message"] for error in errors), errors=errors)
 
 
-def _shortage(product: Product, wanted: int) -> dict:
+def _shortage(product: Shelved, wanted: int) -> dict:
     return {
         "field": "items",
         "code": "out_of_stock",
@@ -38,7 +39,7 @@ def _shortage(product: Product, wanted: int) -> dict:
     }
 
 
-def take(units: dict[UUID, int], products: dict[UUID, Product], envelope: Envelope, effects: Effects) -> None:
+def take(units: dict[UUID, int], products: dict[UUID, Shelved], envelope: Envelope, effects: Effects) -> None:
     """Move units of locked products into an order, or out of it where they are negative."""
     moved = {product_id: quantity for product_id, quantity in units.items() if quantity}
     if not moved:
@@ -54,7 +55,7 @@ def take(units: dict[UUID, int], products: dict[UUID, Product], envelope: Envelo
     tell_moved(moved, products, envelope, effects)
 
 
-def tell_moved(moved: dict[UUID, int], products: dict[UUID, Product], envelope: Envelope, effects: Effects) -> None:
+def tell_moved(moved: dict[UUID, int], products: dict[UUID, Shelved], envelope: Envelope, effects: Effects) -> None:
     """Emit what the rows of `products` say already."""
     for product_id, quantity in moved.items():
         product = products[product_id]
@@ -80,4 +81,5 @@ def correct_stock(envelopes: list[Envelope], effects: Effects) -> None:
         product.sequence += 1
         event = StockCorrected(str(product.pk), command.difference, product.stock, command.reason)
         effects.emit(envelope, event, aggregate_id=product.pk, aggregate_version=product.sequence)
-    Product.objects.bulk_update(products.values(), ["stock", "sequence"], batch_size=500)
+    rows = [Product(pk=product.pk, stock=product.stock, sequence=product.sequence) for product in products.values()]
+    Product.objects.bulk_update(rows, ["stock", "sequence"], batch_size=500)

@@ -6,12 +6,21 @@ from celery import current_app
 from kombu.exceptions import OperationalError as BrokerError
 
 from socialapp.cqrs import consumers, keys, valkey
+from socialapp.cqrs.scripts import Script
 
 logger = logging.getLogger(__name__)
 
 UNREACHABLE = (*valkey.UNREACHABLE, BrokerError)
 # Milliseconds after which a consumer may be woken again although it has not answered.
 CONSUMER_FLAG_TTL = 1_000
+# The places, from 1, of those that were not set.
+SET_FLAGS = Script("""
+local fresh = {}
+for place, flag in ipairs(KEYS) do
+  if redis.call('SET', flag, 1, 'NX', 'PX', ARGV[1]) then fresh[#fresh + 1] = place end
+end
+return fresh
+""")
 # Seconds. While no worker runs, beat's ticks must not fill the broker's memory.
 EXPIRES = 60
 
@@ -29,16 +38,13 @@ def wake_consumers() -> None:
     """Wake every event consumer, with each of its lanes, that is not about to look anyway."""
     lanes = consumers.all_lanes()
     try:
-        pipeline = valkey.state().pipeline(transaction=False)
-        for name, lane in lanes:
-            pipeline.set(keys.consumer_wake(name, lane), 1, nx=True, px=CONSUMER_FLAG_TTL)
-        newly_set = pipeline.execute()
+        flags = [keys.consumer_wake(name, lane) for name, lane in lanes]
+        (fresh,) = SET_FLAGS.run_all(valkey.state(), [(flags, [CONSUMER_FLAG_TTL])])
     except UNREACHABLE as error:
         logger.warning("event consumers were not woken: %s", error)
         return
-    for (name, lane), fresh in zip(lanes, newly_set, strict=True):
-        if fresh:
-            wake_consumer(name, lane)
+    for place in fresh:
+        wake_consumer(*lanes[place - 1])
 
 
 def _publish(task: str, *arguments: object, **options: object) -> None:
