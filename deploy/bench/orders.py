@@ -15,13 +15,14 @@ from deploy.bench.crowd import Crowd, in_write_role, primary
 from deploy.bench.load import Measured, Request
 from deploy.bench.servers import Server, gunicorn
 from deploy.bench.writes import CONNECTIONS, Row, loaded
+from deploy.embedded.programs import WORKERS
 from deploy.embedded.stack import Stack
 
 BARE = "bare, same SQL"
 PLACED, HOT, LISTS = "orders placed", "of one product", "lists of orders"
 PRODUCTS, STOCK = 500, 1_000_000
 # What works for what follows from an order.
-OTHERS = (*drains.WORKERS, "events-1", "beat")
+OTHERS = (*WORKERS, "beat")
 # What works for an order behind the web server.
 BACKENDS = (*drains.DATABASES, "valkey-state", "valkey-cache")
 CUSTOMERS, EACH = 200, 20

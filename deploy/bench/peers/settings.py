@@ -24,7 +24,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "socialapp.accounts",
     "posts",
-    "orders",
+    "deploy.bench.peers.apps.Orders",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
