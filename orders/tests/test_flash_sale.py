@@ -14,6 +14,7 @@ from deploy.chaos import healing
 from deploy.chaos.faults import down, kill
 from orders.flash_sale import Books
 from orders.management.commands.flash_sale import table
+from socialapp.ops.tests.test_load import locust, own_reads
 from socialapp.tests.fixtures import CHECKOUT
 
 VALKEYS = ("valkey-cache", "valkey-state", "valkey-log")
@@ -95,6 +96,14 @@ def test_a_write_server_that_is_killed_in_the_middle_costs_no_order(stack, drill
     report = report_of(process)
     assert report["outcomes"] == {"sold": 100, "out of stock": 200}
     assert report["books"] == {"start": 100, "left": 0, "sold": 100, "lost": 0, "balance": True}
+
+
+def test_buyers_under_load_see_what_they_bought(stack_url, drill, shelve):
+    """drill: its payments are over before the next test."""
+    shelve({"name": "Wanted", "stock": 50})
+    done = locust(stack_url, user_class="Buyer")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert own_reads(done) == 50
 
 
 def test_books_that_do_not_balance_are_told():

@@ -21,12 +21,14 @@ ENVIRONMENT = {
     "ALLOWED_HOSTS": "social.example",
     "PUBLIC_URL": "https://social.example",
     "STATIC_ROOT": "/srv/static",
+    "MEDIA_ROOT": "/srv/media",
     "JWT_PRIVATE_KEY": "A" * 43,
     "JWT_PUBLIC_KEYS": "A" * 43,
     "PAYMENT_GATEWAY": "stripe",
     "STRIPE_SECRET_KEY": "sk_live_of_nobody",
     "STRIPE_WEBHOOK_SECRET": "whsec_of_nobody",
 }
+ROLES = ("read", "write", "worker")
 
 
 def manage(role: str, *arguments: str, without: str = "", **environment: str) -> subprocess.CompletedProcess:
@@ -38,10 +40,15 @@ def manage(role: str, *arguments: str, without: str = "", **environment: str) ->
     return subprocess.run(command, cwd=CHECKOUT, env=surroundings, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("role", ["read", "write", "worker"])
+@pytest.mark.parametrize("role", ROLES)
 def test_the_deployment_checks_are_clean(role):
     run = manage(role, "check", "--deploy", "--fail-level", "WARNING")
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_a_place_for_uploads_is_asked_for_where_they_arrive():
+    found = {role: "orders.E001" in manage(role, "check", "--deploy", without="MEDIA_ROOT").stderr for role in ROLES}
+    assert found == {"read": False, "write": True, "worker": True}
 
 
 def test_the_openapi_schema_is_valid_and_complete(tmp_path: Path):
