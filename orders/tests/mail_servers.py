@@ -19,7 +19,8 @@ class Mailbox:
     def __init__(self):
         self.messages: list[EmailMessage] = []
         self.replies: dict = {}
-        self.sessions: set[int] = set()
+        # Kept, not their id()s: a session that is gone hands its own on to a later one.
+        self.sessions: list = []
 
     def to(self, recipient: str) -> list[EmailMessage]:
         return [message for message in self.messages if message["To"] == recipient]
@@ -28,7 +29,8 @@ class Mailbox:
         return self.replies.get(command, lambda address: None)(address)
 
     async def handle_MAIL(self, server, session, envelope, address, options):
-        self.sessions.add(id(session))
+        if session not in self.sessions:
+            self.sessions.append(session)
         envelope.mail_from = address
         return self.reply("MAIL", address) or "250 OK"
 
