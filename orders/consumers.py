@@ -10,4 +10,7 @@ from socialapp.cqrs.consumers import consumer
 __all__ = ["payments"]
 
 if settings.EMAIL_URL:
-    consumer(emails.NAME, outside=True, lanes=emails.LANES, queue=QUEUE, retry_after=RETRY_AFTER)(send_emails)
+    declare = consumer(
+        emails.NAME, outside=True, aggregate="order", lanes=emails.LANES, queue=QUEUE, retry_after=RETRY_AFTER
+    )
+    declare(send_emails)

@@ -119,8 +119,8 @@ def _change_address(change: Change) -> None:
     order = change.order
     if order.status not in (Status.PENDING, Status.PAID):
         raise InvalidTransition(f"The address of an order that is {order.status} stays as it is.")
-    address = address_of(order.user_id, change.envelope.command.address_id)
-    tell(change.envelope, change.effects, order, OrderAddressChanged, address_id=keep_address(order, address))
+    order.address = address_of(order.user_id, change.envelope.command.address_id)
+    tell(change.envelope, change.effects, order, OrderAddressChanged, address_id=keep_address(order))
 
 
 def _change_status(change: Change) -> None:

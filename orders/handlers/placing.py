@@ -37,12 +37,12 @@ def _place(envelope: Envelope, effects: Effects) -> None:
     stock.require(units, products)
     currency = currency_of(products)
     lines = lines_of(units, products)
-    order = _order(envelope, lines, currency)
-    order.address = address
+    order = _order(envelope, lines, currency, address)
     insert_order(order, lines)
     stock.tell_moved(units, products, envelope, effects)
-    kept = keep_address(order, address)
-    effects.emit(envelope, _told(order, lines, kept), aggregate_id=order.pk, aggregate_version=order.version)
+    effects.emit(
+        envelope, _told(order, lines, keep_address(order)), aggregate_id=order.pk, aggregate_version=order.version
+    )
     effects.answer(envelope, described(order, lines))
 
 
@@ -56,10 +56,9 @@ def address_of(user_id: UUID, address_id: str | None) -> dict:
     return address
 
 
-def keep_address(order: Order, address: dict) -> str:
-    """Write down where a saved order goes to; the name of that in events."""
-    order.address = address
-    return str(OrderAddress.objects.create(id=new_id(), order=order, address=address).pk) if address else ""
+def keep_address(order: Order) -> str:
+    """Write down where an order goes to; the name of that in events, "" for nowhere."""
+    return str(OrderAddress.objects.create(id=new_id(), order=order, address=order.address).pk) if order.address else ""
 
 
 def currency_of(products: dict[UUID, Shelved]) -> str:
@@ -87,12 +86,13 @@ def insert_lines(order: Order, lines: list[Line]) -> None:
     )
 
 
-def _order(envelope: Envelope, lines: list[Line], currency: str) -> Order:
+def _order(envelope: Envelope, lines: list[Line], currency: str, address: dict) -> Order:
     return Order(
         pk=envelope.resource_id,
         user_id=envelope.actor_id,
         total=total_of(lines),
         currency=currency,
+        address=address,
         payment_type=envelope.command.payment_type,
         payment_token=envelope.command.payment_token,
         held_until=envelope.accepted_at + settings.ORDER_HOLD,

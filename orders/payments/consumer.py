@@ -14,7 +14,7 @@ from socialapp.cqrs.events import Recorded
 from socialapp.cqrs.waking import UNREACHABLE
 
 
-@consumer("payments", outside=True, lanes=4, queue="outside")
+@consumer("payments", outside=True, aggregate="order", lanes=4, queue="outside")
 def pay(events: list[Recorded]) -> None:
     """Outside, as each payment is a transaction of its own: one that is refused holds up no other."""
     due = False

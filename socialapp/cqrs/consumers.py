@@ -5,7 +5,7 @@ one with effects elsewhere is idempotent and runs under a lease, outside any tra
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,6 +34,7 @@ class Consumer:
     rebuild: the class of its read model, if that can be made again from events (replays.py).
     queue: of Celery; one that waits for servers which are not of the house must not keep the others waiting.
     retry_after: what it has parked is tried again so much later, without anybody who asks for it.
+    aggregate: the kind of which it reads events; "" is all. Others neither wake it nor are they read for it.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Consumer:
     rebuild: type | None = None
     queue: str = "events"
     retry_after: timedelta | None = None
+    aggregate: str = ""
 
 
 _consumers: dict[str, Consumer] = {}
@@ -68,9 +70,14 @@ def declared() -> dict[str, Consumer]:
     return dict(_consumers)
 
 
-def all_lanes() -> list[tuple[str, int]]:
-    """(name, lane) of everything that can be woken."""
-    return [(name, lane) for name, running in _consumers.items() for lane in range(running.lanes)]
+def all_lanes(aggregates: Set[str] | None = None) -> list[tuple[str, int]]:
+    """(name, lane) of everything that can be woken; by events about these kinds of aggregates, if any are given."""
+    return [
+        (name, lane)
+        for name, running in _consumers.items()
+        if aggregates is None or not running.aggregate or running.aggregate in aggregates
+        for lane in range(running.lanes)
+    ]
 
 
 def run(name: str, lane: int = 0) -> bool:
@@ -129,7 +136,7 @@ def _step_outside(running: Consumer, pk: int) -> int:
 def _consume_next(running: Consumer, held: ConsumerOffset, *, guard: Callable) -> tuple[int, tuple[int, int]]:
     """The size of the batch, BATCH also when the consumer stopped before its end; and where the cursor is then."""
     parking.retry(running, held, guard=guard)
-    batch, cursor = unread(held)
+    batch, cursor = unread(running, held)
     done = digest(running, batch, guard=guard)
     return (len(batch), cursor) if done == len(batch) else (BATCH, end_of(batch[:done], held))
 
@@ -151,18 +158,28 @@ def _offset(pk: int) -> QuerySet:
     return ConsumerOffset.objects.using("default").filter(pk=pk)
 
 
-def unread(held: ConsumerOffset, *, limit: int = BATCH) -> tuple[list[Recorded], tuple[int, int]]:
+def unread(running: Consumer, held: ConsumerOffset, *, limit: int = BATCH) -> tuple[list[Recorded], tuple[int, int]]:
     """The next batch of a lane, and where its cursor (xid, position) is after that."""
     below = str(events.horizon())
     where, parameters = UNREAD, [below, str(held.xid), held.position]
-    if held.lanes == 1:
+    mine, named = share_of(running, held)
+    if not mine:
         batch = events.read(where, parameters, limit=limit)
         return batch, end_of(batch, held)
-    mine = [held.lanes, held.lane]
-    batch, complete = events.read_page(f"{where} AND {events.IN_LANE}", [*parameters, *mine], limit=limit)
-    # Past the other lanes' events too, or each look would read them again.
+    batch, complete = events.read_page(f"{where}{mine}", [*parameters, *named], limit=limit)
+    # Past the others' events too, or each look would read them again.
     last = events.last_cursor(where, parameters) if complete else None
     return batch, last or end_of(batch, held)
+
+
+def share_of(running: Consumer | None, held: ConsumerOffset) -> tuple[str, list]:
+    """What narrows events down to those of a lane: further conditions in SQL, and their parameters."""
+    narrowed, named = "", []
+    if held.lanes > 1:
+        narrowed, named = f" AND {events.IN_LANE}", [held.lanes, held.lane]
+    if running and running.aggregate:
+        narrowed, named = f"{narrowed} AND aggregate = %s", [*named, running.aggregate]
+    return narrowed, named
 
 
 def end_of(batch: list[Recorded], held: ConsumerOffset) -> tuple[int, int]:

@@ -57,8 +57,9 @@ def _state(offset: ConsumerOffset, number: int, known: bool) -> str:
 
 def _lag(offset: ConsumerOffset) -> tuple[int, float, bool]:
     """(unread events, seconds since the oldest of them, whether its type is known here)."""
-    where = f"{UNREAD} AND {events.IN_LANE}"
-    parameters = [str(events.horizon()), str(offset.xid), offset.position, offset.lanes, offset.lane]
+    mine, named = consumers.share_of(consumers.declared().get(offset.consumer), offset)
+    where = f"{UNREAD}{mine}"
+    parameters = [str(events.horizon()), str(offset.xid), offset.position, *named]
     with connections["default"].cursor() as cursor:
         cursor.execute(
             f"SELECT count(*) FROM (SELECT FROM cqrs_event WHERE {where} LIMIT {MOST_COUNTED}) AS unread", parameters

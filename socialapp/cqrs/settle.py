@@ -29,7 +29,7 @@ class Settled:
 def settle(happened: list[object]) -> Settled:
     """Invalidate what `happened` (events) makes stale, at the primary's present position, and wake the consumers."""
     if happened:
-        waking.wake_consumers()
+        waking.wake_consumers({events.type_of(event).aggregate for event in happened})
     timeline, position = routing.position(routing.PRIMARY)
     try:
         dropped = cache.invalidate(events.stale_keys(happened), position=position)

@@ -1,6 +1,7 @@
 """Telling workers to look. A message only saves time: whoever is not woken is found by beat's next tick."""
 
 import logging
+from collections.abc import Set
 
 from celery import current_app
 from kombu.exceptions import OperationalError as BrokerError
@@ -34,9 +35,10 @@ def wake_consumer(name: str, lane: int) -> None:
     _publish("run_consumer", name, lane, queue=consumers.declared()[name].queue)
 
 
-def wake_consumers() -> None:
-    """Wake every event consumer, with each of its lanes, that is not about to look anyway."""
-    lanes = consumers.all_lanes()
+def wake_consumers(aggregates: Set[str] | None = None) -> None:
+    """Wake the event consumers, with each of their lanes, that are not about to look anyway: those that read events
+    about these kinds of aggregates, or all."""
+    lanes = consumers.all_lanes(aggregates)
     try:
         flags = [keys.consumer_wake(name, lane) for name, lane in lanes]
         (fresh,) = SET_FLAGS.run_all(valkey.state(), [(flags, [CONSUMER_FLAG_TTL])])

@@ -1,6 +1,7 @@
 """Event consumers: in order, past no running transaction, each with its own offset; the indigestible is parked."""
 
 import secrets
+from dataclasses import replace
 from datetime import timedelta
 
 import psycopg
@@ -9,9 +10,11 @@ from django.db import connection
 from django.utils.timezone import now
 
 from posts.commands import CreatePost, DeletePost
+from socialapp.accounts.commands import RegisterUser
 from socialapp.accounts.models import User
 from socialapp.cqrs import consumers
 from socialapp.cqrs.consumers import Consumer
+from socialapp.cqrs.execute import execute
 from socialapp.cqrs.models import ConsumerOffset, Event, ParkedEvent
 from socialapp.cqrs.submit import submit
 
@@ -157,3 +160,20 @@ def test_post_counts(author, drain_all):
     user = User.objects.get(pk=author)
     assert user.post_count == 2
     assert Event.objects.filter(aggregate_id=author, type="PostsCounted").exists()
+
+
+def test_a_consumer_of_one_kind_of_events_is_neither_woken_by_others_nor_reads_them(author, drain_all, watcher):
+    name, seen = watcher
+    consumers._consumers[name] = replace(consumers._consumers[name], aggregate="user")
+    submit(CreatePost("not for it"), actor_id=author)
+    drain_all()
+    assert (name, 0) not in consumers.all_lanes({"post"}) and (name, 0) in consumers.all_lanes({"post", "user"})
+    assert (name, 0) in consumers.all_lanes(), "beat wakes all"
+    consumers.run(name)
+    assert seen == []
+    offset = ConsumerOffset.objects.get(consumer=name)
+    last = Event.objects.order_by("-xid", "-position").first()
+    assert (offset.xid, offset.position) == (last.xid, last.position), "past what is not for it"
+    other = execute(RegisterUser(f"user_{secrets.token_hex(6)}", "!"), actor_id=None).resource_id
+    consumers.run(name)
+    assert [recorded.aggregate_id for recorded in seen] == [other]
