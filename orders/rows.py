@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from uuid import UUID
 
 import orjson
-from django.db import connections
 
 from orders.lines import Line, Shelved
 from orders.models import Order
+from socialapp.cqrs import statements
 
 PRODUCT = ("id", "sku", "name", "price", "currency", "stock", "is_sold", "sequence")
 # In the order of their ids, so that two transactions cannot deadlock.
@@ -32,7 +32,7 @@ INSERT = """
 
 def lock_products(product_ids: Iterable[UUID]) -> dict[UUID, Shelved]:
     """Those that exist, by id, locked until the transaction ends."""
-    with connections["default"].cursor() as cursor:
+    with statements.cursor() as cursor:
         cursor.execute(LOCK, [list(product_ids)])
         return {row[0]: Shelved(*row) for row in cursor.fetchall()}
 
@@ -45,7 +45,7 @@ def insert_order(order: Order, lines: list[Line]) -> None:
         orjson.dumps(order.address).decode(), order.payment_type, order.payment_token, order.held_until,
         order.created_at, order.updated_at, order.version,
     ]  # fmt: skip
-    with connections["default"].cursor() as cursor:
+    with statements.cursor() as cursor:
         cursor.execute(INSERT, parameters)
         order.number = cursor.fetchone()[0]
 

@@ -14,6 +14,8 @@ PRIMARY_URL = "DATABASE_URL" if ROLE in ("write", "worker") else "DATABASE_READ_
 # transaction_timeout, so a worker's limit only catches what has run away.
 STATEMENT_TIMEOUT = int(deadlines.LONGEST * 1000) - 500 if READS else 5_000 if WEB else 60_000
 LOCK_TIMEOUT = 2_000
+# Off behind a pooler that hands a connection from transaction to transaction and does not know them.
+PREPARED_STATEMENTS = env.bool("PREPARED_STATEMENTS", default=True)
 # Seconds. Web servers give a connection back to their pool after each request; a worker keeps its own from task to
 # task, but not forever: a primary that a failover made a replica goes on answering whoever stays connected.
 CONN_MAX_AGE = 0 if WEB else 60
@@ -31,6 +33,9 @@ def connection(url: str, *, pool_timeout: float = POOL_TIMEOUT) -> dict:
         "options": f"-c statement_timeout={STATEMENT_TIMEOUT} -c lock_timeout={LOCK_TIMEOUT}"
         " -c idle_in_transaction_session_timeout=15000",
     }
+    # Else Django turns them off. A worker gains nothing, as it runs few and large statements.
+    if ROLE == "write" and PREPARED_STATEMENTS:
+        options["prepare_threshold"] = 0
     if WEB:
         options["pool"] = pool(pool_timeout)
     # A reader has other servers to ask; a write must not fail because the primary was restarted a minute ago.

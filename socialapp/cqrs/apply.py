@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from django.db import connections, transaction
 
-from socialapp.cqrs import batches, dead_letters, deferrals, effects, log, settle, suspects
+from socialapp.cqrs import batches, dead_letters, deferrals, effects, events, log, settle, suspects
 from socialapp.cqrs.batches import Batch, Read
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.failures import is_infrastructure
@@ -180,6 +180,8 @@ def _perform(batch: Batch, reads: list[Read]) -> Applied:
     fresh = [envelope for envelope in envelopes if envelope.id in new]
     found = effects.Effects(held=batch.held.copy(), impatient=batch.impatient())
     effects.perform(fresh, found)
+    events.record(found.events)
+    found.xid = events.xid() if found.events else 0
     return Applied(fresh, found)
 
 

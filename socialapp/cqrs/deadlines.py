@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 # Seconds. A living server cancels a statement half a second earlier, and says so.
 LONGEST = 3.5
@@ -47,6 +48,13 @@ class PatientConnection(psycopg.Connection):
         if query == "" and not self.closed and not _has_news(self.fileno()):
             return None
         return super().execute(query, params, **options)
+
+    def _start_query(self):
+        """Of psycopg: before each statement. It would wait for the BEGIN of a pipeline, which may as well go along."""
+        if self._pipeline and not self.autocommit and self.info.transaction_status == TransactionStatus.IDLE:
+            yield from self._exec_command(self._get_tx_start_command())
+        else:
+            yield from super()._start_query()
 
     def wait(self, gen, interval=POLL, timeout=None):
         try:

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import orjson
-from django.db import connections
 
-from socialapp.cqrs import commands, events
+from socialapp.cqrs import commands, statements
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.deferrals import Held
 from socialapp.cqrs.events import Recorded
@@ -15,13 +14,23 @@ from socialapp.cqrs.ids import partition_of
 from socialapp.cqrs.models import CommandResult
 from socialapp.cqrs.problems import Problem
 
+CLAIM = """
+    INSERT INTO cqrs_commandresult
+        (id, type, actor_id, idempotency_key, fingerprint, resource_type, resource_id, accepted_at, outcome)
+    SELECT *, 'applied'
+    FROM json_to_recordset(%s::json) AS new (
+        id uuid, type text, actor_id uuid, idempotency_key text, fingerprint text, resource_type text,
+        resource_id uuid, accepted_at timestamptz)
+    ON CONFLICT DO NOTHING RETURNING id
+"""
+
 
 @dataclass
 class Effects:
     """Collected over one transaction. A command that is neither rejected nor deferred counts as applied.
 
     held: aggregates on which earlier commands wait. impatient: commands that have waited long enough. xid: of the
-    transaction, once it has recorded events.
+    transaction, for who tells of the outcome.
     """
 
     held: Held = field(default_factory=Held)
@@ -62,7 +71,7 @@ class Effects:
 
 
 def perform(envelopes: list[Envelope], effects: Effects) -> None:
-    """Run the handlers, record the events, correct the results; inside the caller's transaction.
+    """Run the handlers and correct the results; inside the caller's transaction, which has the events to record.
 
     `envelopes` holds no command twice, and none that has a result already.
     """
@@ -73,7 +82,6 @@ def perform(envelopes: list[Envelope], effects: Effects) -> None:
                 commands.handler_of(type(ready[0].command))(ready, effects)
     _write_rejections(effects.problems)
     _delete_results(effects.deferred)
-    effects.xid = events.record(effects.events)
 
 
 def _ready(envelopes: list[Envelope], effects: Effects) -> list[Envelope]:
@@ -102,20 +110,11 @@ def claim_results(envelopes: list[Envelope]) -> set[UUID]:
         }
         for envelope in envelopes
     ]
-    with connections["default"].cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO cqrs_commandresult
-                (id, type, actor_id, idempotency_key, fingerprint, resource_type, resource_id, accepted_at, outcome)
-            SELECT *, 'applied'
-            FROM json_to_recordset(%s::json) AS new (
-                id uuid, type text, actor_id uuid, idempotency_key text, fingerprint text, resource_type text,
-                resource_id uuid, accepted_at timestamptz)
-            ON CONFLICT DO NOTHING RETURNING id
-            """,
-            # One document: psycopg writes an array element by element, in Python, which took a third of a drain's time.
-            [orjson.dumps(rows).decode()],
-        )
+    with statements.cursor() as cursor:
+        # A transaction that begins here has its BEGIN sent along.
+        with statements.pipeline():
+            # One document: psycopg writes an array element by element, in Python: a third of a drain's time.
+            cursor.execute(CLAIM, [orjson.dumps(rows).decode()])
         return {row[0] for row in cursor.fetchall()}
 
 

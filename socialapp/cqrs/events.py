@@ -12,6 +12,7 @@ from uuid import UUID
 import orjson
 from django.db import connections
 
+from socialapp.cqrs import statements
 from socialapp.cqrs.problems import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -80,12 +81,12 @@ def all_types() -> list[EventType]:
     return list(_types.values())
 
 
-def record(events: list[Recorded]) -> int:
-    """Append to the event table, inside the caller's transaction; its xid, 0 for no events."""
+def record(events: list[Recorded]) -> None:
+    """Append to the event table, inside the caller's transaction. Asks for no answer: a pipeline need not wait."""
     if not events:
-        return 0
+        return
     rows = orjson.dumps([_row(recorded) for recorded in events]).decode()
-    with connections["default"].cursor() as cursor:
+    with statements.cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO cqrs_event
@@ -93,10 +94,15 @@ def record(events: list[Recorded]) -> int:
             SELECT * FROM json_to_recordset(%s::json) AS new (
                 type text, version int, aggregate text, aggregate_id uuid, aggregate_version bigint, payload jsonb,
                 time timestamptz, command_id uuid)
-            RETURNING xid::text::bigint
             """,
             [rows],
         )
+
+
+def xid() -> int:
+    """Of the caller's transaction, by which its events are found."""
+    with statements.cursor() as cursor:
+        cursor.execute("SELECT pg_current_xact_id()::text::bigint")
         return cursor.fetchone()[0]
 
 

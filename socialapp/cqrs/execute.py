@@ -10,13 +10,17 @@ from uuid import UUID
 
 from django.db import connections, transaction
 
-from socialapp.cqrs import effects, roles, settle
+from socialapp.cqrs import effects, events, roles, servers, settle, statements
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.consistency import Token
+from socialapp.cqrs.effects import Effects
 from socialapp.cqrs.ids import new_id, partition_of
 from socialapp.cqrs.models import CommandResult
 from socialapp.cqrs.problems import IdempotencyKeyReused, Problem, Unavailable
 from socialapp.cqrs.routing import DOWN
+
+# (timeline, position) of the primary.
+Place = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +46,20 @@ def execute(
     fingerprint: str | None = None,
     token: Token | None = None,
 ) -> Executed:
-    """Apply `command` now. Raises the Problem with which it is rejected, or Unavailable; then nothing changed."""
+    """Apply `command` now. Raises the Problem with which it is rejected; then nothing changed.
+
+    Raises Unavailable, too: nothing changed either, or the primary was lost at the commit, and its text says so.
+    """
     roles.require_write(type(command).__name__)
     stamp = _stamp_after(token)
     envelope = _envelope(command, actor_id, resource_id or new_id(), stamp, idempotency_key, fingerprint)
-    found = _perform([envelope])
-    if found is None:
+    performed = _perform([envelope])
+    if performed is None:
         return _replay(envelope, token)
+    found, place = performed
     if envelope.id in found.problems:
         raise found.problems[envelope.id]
-    seen = _token_after([envelope], found, token)
+    seen = _token_after([envelope], found, place, token)
     return Executed(envelope.id, envelope.resource_id, seen, answer=found.answers.get(envelope.id))
 
 
@@ -60,15 +68,15 @@ def execute_batch(
 ) -> tuple[dict[UUID, Problem], Token]:
     """Apply a command on each resource, all in one transaction; (problems of those that were refused, token).
 
-    A refusal is that command's own: the others are applied. Raises Unavailable; then nothing changed.
+    A refusal is that command's own: the others are applied. Raises Unavailable, as `execute` does.
     """
     roles.require_write("execute_batch")
     stamp = _stamp_after(token)
     # In the order of their ids, so that two batches that lock the same rows cannot deadlock.
     envelopes = [_envelope(commands[resource_id], actor_id, resource_id, stamp) for resource_id in sorted(commands)]
-    found = _perform(envelopes)
+    found, place = _perform(envelopes)
     problems = {one.resource_id: found.problems[one.id] for one in envelopes if one.id in found.problems}
-    return problems, _token_after(envelopes, found, token)
+    return problems, _token_after(envelopes, found, place, token)
 
 
 def _stamp_after(token: Token | None) -> int:
@@ -79,25 +87,40 @@ def _envelope(command: object, actor_id: UUID | None, resource_id: UUID, stamp: 
     return Envelope(new_id(partition_of(resource_id)), command, actor_id, resource_id, stamp, *idempotency)
 
 
-def _perform(envelopes: list[Envelope]) -> effects.Effects | None:
-    """None when the idempotency key of the only one has been used. A rejection is remembered, its effects are not."""
+def _perform(envelopes: list[Envelope]) -> tuple[Effects, Place] | None:
+    """What they did, and where the primary was then; None when the idempotency key of the only one has been used.
+
+    A rejection is remembered, its effects are not.
+    """
+    became = "The primary database cannot be reached; nothing was changed."
     try:
         with transaction.atomic(durable=True):
             if not effects.claim_results(envelopes):
                 return None
             # Whoever waits for the answer is told at once what is missing.
-            found = effects.Effects(impatient={envelope.id for envelope in envelopes})
+            found = Effects(impatient={envelope.id for envelope in envelopes})
             effects.perform(envelopes, found)
-            return found
+            became = "The primary database was lost at the commit. The same Idempotency-Key does nothing twice."
+            return found, _commit(found)
     except DOWN as error:
         connections["default"].close()
-        raise Unavailable("The primary database cannot be reached; nothing was changed.") from error
+        raise Unavailable(became) from error
 
 
-def _token_after(envelopes: list[Envelope], found: effects.Effects, token: Token | None) -> Token:
-    settled = settle.settle([recorded.event for recorded in found.events])
-    seen = (token or Token()).merged(Token(settled.timeline, settled.position, envelopes[0].stamp))
-    if settled.confirmed:
+def _commit(found: Effects) -> Place:
+    """Record the events, commit, and ask where the primary is then: one trip, as nobody waits in between."""
+    with statements.cursor() as cursor:
+        with statements.pipeline():
+            events.record(found.events)
+            # By Django, at the end of `atomic`, it would be a trip of its own.
+            statements.commit()
+            cursor.execute(servers.PLACE)
+        return cursor.fetchone()
+
+
+def _token_after(envelopes: list[Envelope], found: Effects, place: Place, token: Token | None) -> Token:
+    seen = (token or Token()).merged(Token(*place, envelopes[0].stamp))
+    if settle.settle_committed([recorded.event for recorded in found.events], *place):
         return seen
     for envelope in envelopes:
         seen = seen.awaiting(envelope.id, envelope.stamp)

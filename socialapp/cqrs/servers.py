@@ -55,13 +55,15 @@ class Source:
         return Beat(self.timeline, self.time)
 
 
-# One statement for either kind of server. A primary's flushed position covers all that it shows, because
-# a commit is flushed before it becomes visible (synchronous_commit is on). It also knows its timeline by itself,
-# before the first heartbeat after a promotion.
-POSITION = """
+# A primary knows its timeline by itself, before the first heartbeat after a promotion. Its flushed position covers all
+# that it shows, because a commit is flushed before it becomes visible (synchronous_commit is on).
+OWN_TIMELINE = "('x' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8))::bit(32)::int"
+# (timeline, position), for who has just committed and so talks to a primary.
+PLACE = f"SELECT {OWN_TIMELINE}, (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint"
+# One statement for either kind of server.
+POSITION = f"""
     SELECT pg_is_in_recovery(),
-           CASE WHEN pg_is_in_recovery() THEN timeline
-                ELSE ('x' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8))::bit(32)::int END,
+           CASE WHEN pg_is_in_recovery() THEN timeline ELSE {OWN_TIMELINE} END,
            CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END
                - '0/0'::pg_lsn,
            time

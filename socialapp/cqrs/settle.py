@@ -9,11 +9,16 @@ from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.consumers import consumer
 from socialapp.cqrs.effects import Effects
 from socialapp.cqrs.models import CommandResult
+from socialapp.cqrs.together import Together
 
 logger = logging.getLogger(__name__)
 
 # Entries per batch: a celebrity's new name makes a hundred thousand stale, and readers want the next batch soon.
 MOST_REFILLED = 100
+# Entries that a transaction may have dropped in a run with others.
+MOST_SHARED = 100
+# Seconds between runs. Only under load does anybody wait for it, and then longer for a processor.
+APART = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +31,61 @@ class Settled:
     dropped: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a transaction has made stale, and kinds of aggregates that its events are about; position: after it."""
+
+    keys: set[str]
+    aggregates: set[str]
+    timeline: int
+    position: int
+
+
 def settle(happened: list[object]) -> Settled:
     """Invalidate what `happened` (events) makes stale, at the primary's present position, and wake the consumers."""
     if happened:
         waking.wake_consumers({events.type_of(event).aggregate for event in happened})
     timeline, position = routing.position(routing.PRIMARY)
+    dropped = _drop(events.stale_keys(happened), position)
+    return Settled(timeline, position, dropped is not None, frozenset(dropped or ()))
+
+
+def settle_committed(happened: list[object], timeline: int, position: int) -> bool:
+    """`settle` after a transaction whose place is known: whether every stale cache entry is known to be gone.
+
+    Others that commit meanwhile in this process are settled along with it; but who has much to drop keeps none waiting.
+    """
+    if not happened:
+        return True
+    aggregates = {events.type_of(event).aggregate for event in happened}
+    committed = Committed(events.stale_keys(happened), aggregates, timeline, position)
+    return _settle_all([committed]) if len(committed.keys) > MOST_SHARED else _together(committed)
+
+
+def _settle_all(several: list[Committed]) -> bool:
+    waking.wake_consumers(set().union(*(committed.aggregates for committed in several)))
+    # One, but for a failover: positions of different histories do not compare.
+    histories: dict[int, list[Committed]] = {}
+    for committed in several:
+        histories.setdefault(committed.timeline, []).append(committed)
+    dropped = [
+        _drop(set().union(*(one.keys for one in those)), max(one.position for one in those))
+        for those in histories.values()
+    ]
+    return None not in dropped
+
+
+def _drop(stale: set[str], position: int) -> set[str] | None:
+    """The keys that had an entry. None: the cache consumer has to repeat it from the event table, and until it has,
+    tokens make reads skip the cache."""
     try:
-        dropped = cache.invalidate(events.stale_keys(happened), position=position)
-    except valkey.UNREACHABLE as error:
-        # The cache consumer repeats it from the event table; until then tokens make reads skip the cache.
+        return cache.invalidate(stale, position=position)
+    except (*valkey.UNREACHABLE, *routing.DOWN) as error:
         logger.warning("the read cache did not confirm an invalidation: %s", error)
-        return Settled(timeline, position, confirmed=False)
-    return Settled(timeline, position, confirmed=True, dropped=frozenset(dropped))
+        return None
+
+
+_together = Together(_settle_all, apart=APART)
 
 
 def refill(settled: Settled) -> None:

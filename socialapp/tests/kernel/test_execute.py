@@ -1,0 +1,126 @@
+"""One command, one transaction, at once: what happens at its commit and after it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from threading import Barrier
+
+import pytest
+from django.db import IntegrityError, OperationalError, connections
+
+from socialapp.accounts.commands import EditProfile, SetAccess
+from socialapp.accounts.models import User
+from socialapp.cqrs import cache, effects, events, execute, keys, settle, valkey
+from socialapp.cqrs.models import CommandResult
+from socialapp.cqrs.problems import Unavailable
+from socialapp.cqrs.together import Together
+
+TERMINATE = "SELECT pg_terminate_backend(%s)"
+
+pytestmark = pytest.mark.usefixtures("clean_stores")
+
+
+def results() -> int:
+    return CommandResult.objects.count()
+
+
+def make_staff(author, **options):
+    return execute.execute(SetAccess(is_active=True, is_staff=True), actor_id=None, resource_id=author, **options)
+
+
+def test_what_cannot_be_told_is_not_done(author, monkeypatch):
+    """The events are sent with the commit; it fails when they do."""
+    row = events._row
+    monkeypatch.setattr(events, "_row", lambda recorded: row(recorded) | {"payload": None})
+    before = results()
+    with pytest.raises(IntegrityError):
+        make_staff(author)
+    assert not User.objects.get(pk=author).is_staff and results() == before
+    monkeypatch.undo()
+    make_staff(author)
+    assert User.objects.get(pk=author).is_staff and results() == before + 1
+
+
+@pytest.mark.parametrize(("broken", "told"), [("perform", "nothing was changed"), ("record", "lost at the commit")])
+def test_a_lost_connection_is_told_with_what_is_known(author, monkeypatch, broken, told):
+    module = effects if broken == "perform" else events
+    function = getattr(module, broken)
+
+    def after_the_connection_was_cut(*arguments):
+        pid = connections["default"].connection.info.backend_pid
+        with closing(connections.create_connection("default")) as other:
+            other.cursor().execute(TERMINATE, [pid])
+        return function(*arguments)
+
+    monkeypatch.setattr(module, broken, after_the_connection_was_cut)
+    with pytest.raises(Unavailable, match=told):
+        make_staff(author)
+    monkeypatch.undo()
+    assert not User.objects.get(pk=author).is_staff
+    make_staff(author)
+
+
+@pytest.fixture
+def shared(monkeypatch) -> list[list[settle.Committed]]:
+    """The runs in which transactions were settled together."""
+    runs = []
+
+    def run(several: list[settle.Committed]) -> bool:
+        runs.append(list(several))
+        return settle._settle_all(several)
+
+    monkeypatch.setattr(settle, "_together", Together(run))
+    return runs
+
+
+def test_those_that_commit_at_once_are_settled_at_once(author, shared, monkeypatch):
+    many = 12
+    perform, committed = execute._perform, Barrier(many)
+
+    def performed(envelopes):
+        found = perform(envelopes)
+        committed.wait(10)
+        return found
+
+    def edit(number: int):
+        try:
+            return execute.execute(EditProfile(name=f"Name {number}"), actor_id=author, resource_id=author)
+        finally:
+            connections.close_all()
+
+    monkeypatch.setattr(execute, "_perform", performed)
+    with ThreadPoolExecutor(many) as threads:
+        executed = list(threads.map(edit, range(many)))
+    each = [one for run in shared for one in run]
+    assert len(each) == many and len(shared) < many
+    assert {one.token.position for one in executed} == {one.position for one in each}, "its own, whoever settled it"
+    last = max(one.position for one in each)
+    stale = set().union(*(one.keys for one in each))
+    assert stale and all(int(valkey.read_cache().get(keys.floor(key))) >= last for key in stale)
+
+
+def test_who_has_much_to_drop_keeps_no_other_waiting(author, shared, monkeypatch):
+    make_staff(author)
+    assert len(shared) == 1
+    monkeypatch.setattr(settle, "MOST_SHARED", 0)
+    make_staff(author)
+    assert len(shared) == 1
+
+
+def test_positions_of_two_histories_are_not_compared(author, monkeypatch):
+    """In a failover some connections still lead to the old primary."""
+    asked = {}
+    monkeypatch.setattr(cache, "invalidate", lambda stale, position: asked.update({position: stale}) or set())
+    old, new = settle.Committed({"a"}, {"user"}, 1, 900), settle.Committed({"b"}, {"user"}, 2, 500)
+    assert settle._settle_all([old, new, settle.Committed({"c"}, {"user"}, 2, 600)])
+    assert asked == {900: {"a"}, 600: {"b", "c"}}
+
+
+def test_an_invalidation_that_the_primary_cannot_finish_is_left_to_the_consumer(author, monkeypatch):
+    """The command is committed: to answer that it failed would be wrong."""
+
+    def lost(*_, **__):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(cache, "invalidate", lost)
+    executed = make_staff(author)
+    assert executed.token.pending and User.objects.get(pk=author).is_staff
