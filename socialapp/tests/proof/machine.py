@@ -20,8 +20,10 @@ EVENTS = ["replica_catches_up"] * 5 + ["evict"] * 3 + ["evict_lease", "evict_rec
 class FewActors(RuleBasedStateMachine):
     """A cast that is there from the beginning, and a few events: not much happens, but that in every order.
 
-    cast, events: names of methods of World.
+    cast, events: names of methods of World. goes_on_alike: the rules are the same whoever is still active.
     """
+
+    goes_on_alike = False
 
     def __init__(self, make_world: Callable[[], World], cast: Sequence[str], events: Sequence[str]):
         super().__init__()
@@ -35,11 +37,11 @@ class FewActors(RuleBasedStateMachine):
     def slot(self, which: int) -> int:
         return self.slots[which % len(self.slots)]
 
-    @precondition(active)
+    @precondition(lambda machine: machine.goes_on_alike or machine.active())
     @rule(which=WHICH, calls=CALLS)
     def somebody_goes_on(self, which, calls):
-        active = self.active()
-        self.go_on(active[which % len(active)], calls)
+        if active := self.active():
+            self.go_on(active[which % len(active)], calls)
 
     def go_on(self, actor: Actor, calls: int) -> None:
         for _ in range(calls):
@@ -61,7 +63,13 @@ def has_room(machine: "ReadCache") -> bool:
 
 
 class ReadCache(FewActors):
-    """Readers, refreshing ones too, and workers come and go: of an entity, or of two pages of one list."""
+    """Readers, refreshing ones too, and workers come and go: of an entity, or of two pages of one list.
+
+    What Postgres writes to its log for itself, every few seconds, moves positions: the same steps may then take another
+    call. Hypothesis must find the same rules all the same, or it calls that flaky; a rule without effect is none.
+    """
+
+    goes_on_alike = True
 
     def __init__(self, make_world: Callable[[], World]):
         super().__init__(make_world, cast=(), events=EVENTS)
@@ -70,12 +78,12 @@ class ReadCache(FewActors):
     def begin(self, slots):
         self.slots = slots
 
-    @precondition(has_room)
     @rule(which=WHICH, early=st.booleans(), calls=CALLS)
     def a_reader_comes(self, which, early, calls):
-        self.go_on(self.world.reader(self.slot(which), early=early), calls)
+        if has_room(self):
+            self.go_on(self.world.reader(self.slot(which), early=early), calls)
 
-    @precondition(has_room)
     @rule(which=WHICH, writes=st.booleans(), calls=CALLS)
     def a_worker_comes(self, which, writes, calls):
-        self.go_on(self.world.writer() if writes else self.world.refiller(self.slot(which)), calls)
+        if has_room(self):
+            self.go_on(self.world.writer() if writes else self.world.refiller(self.slot(which)), calls)

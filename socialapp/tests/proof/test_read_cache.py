@@ -15,7 +15,7 @@ VIOLATIONS = (StaleEntry, WentBack)
 IN_FULL = settings.get_current_profile_name() == "chaos"
 
 SHORT = settings(
-    max_examples=200,
+    max_examples=320,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
