@@ -180,8 +180,7 @@ def _perform(batch: Batch, reads: list[Read]) -> Applied:
     fresh = [envelope for envelope in envelopes if envelope.id in new]
     found = effects.Effects(held=batch.held.copy(), impatient=batch.impatient())
     effects.perform(fresh, found)
-    events.record(found.events)
-    found.xid = events.xid() if found.events else 0
+    found.xid = events.record(found.events)
     return Applied(fresh, found)
 
 

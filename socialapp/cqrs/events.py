@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 from django.db import connections
+from django.db.backends.utils import CursorWrapper
 
 from socialapp.cqrs import statements
 from socialapp.cqrs.problems import Unavailable
@@ -81,29 +82,25 @@ def all_types() -> list[EventType]:
     return list(_types.values())
 
 
-def record(events: list[Recorded]) -> None:
-    """Append to the event table, inside the caller's transaction. Asks for no answer: a pipeline need not wait."""
-    if not events:
-        return
-    rows = orjson.dumps([_row(recorded) for recorded in events]).decode()
-    with statements.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO cqrs_event
-                (type, version, aggregate, aggregate_id, aggregate_version, payload, time, command_id)
-            SELECT * FROM json_to_recordset(%s::json) AS new (
-                type text, version int, aggregate text, aggregate_id uuid, aggregate_version bigint, payload jsonb,
-                time timestamptz, command_id uuid)
-            """,
-            [rows],
-        )
+APPEND = """
+    INSERT INTO cqrs_event (type, version, aggregate, aggregate_id, aggregate_version, payload, time, command_id)
+    SELECT * FROM json_to_recordset(%s::json) AS new (
+        type text, version int, aggregate text, aggregate_id uuid, aggregate_version bigint, payload jsonb,
+        time timestamptz, command_id uuid)
+    RETURNING xid::text::bigint
+"""
 
 
-def xid() -> int:
-    """Of the caller's transaction, by which its events are found."""
-    with statements.cursor() as cursor:
-        cursor.execute("SELECT pg_current_xact_id()::text::bigint")
-        return cursor.fetchone()[0]
+def record(events: list[Recorded]) -> int:
+    """Append to the event table, inside the caller's transaction; its xid, 0 for no events."""
+    return append(events).fetchone()[0] if events else 0
+
+
+def append(events: list[Recorded]) -> CursorWrapper:
+    """`record`, for a pipeline: the answer is there after it."""
+    cursor = statements.cursor()
+    cursor.execute(APPEND, [orjson.dumps([_row(recorded) for recorded in events]).decode()])
+    return cursor
 
 
 def _row(recorded: Recorded) -> dict:

@@ -111,7 +111,8 @@ def _commit(found: Effects) -> Place:
     """Record the events, commit, and ask where the primary is then: one trip, as nobody waits in between."""
     with statements.cursor() as cursor:
         with statements.pipeline():
-            events.record(found.events)
+            if found.events:
+                events.append(found.events)
             # By Django, at the end of `atomic`, it would be a trip of its own.
             statements.commit()
             cursor.execute(servers.PLACE)

@@ -6,11 +6,12 @@ pooler that does not know prepared statements, the setting PREPARED_STATEMENTS t
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import psycopg
 from django.db import connections
 from django.db.backends.utils import CursorWrapper
+from psycopg.pq import TransactionStatus
 
 # psycopg also keeps the texts of other statements, to count how often each comes.
 MOST_KEPT = 20
@@ -39,6 +40,12 @@ def pipeline() -> Iterator[None]:
     connection = connections["default"]
     with connection.wrap_database_errors, connection.connection.pipeline():
         yield
+
+
+def opening() -> AbstractContextManager:
+    """For the first statement of a transaction: BEGIN goes with it. Without effect in one that has begun."""
+    begun = connections["default"].connection.info.transaction_status != TransactionStatus.IDLE
+    return nullcontext() if begun else pipeline()
 
 
 def commit() -> None:

@@ -40,7 +40,7 @@ def test_what_cannot_be_told_is_not_done(author, monkeypatch):
     assert User.objects.get(pk=author).is_staff and results() == before + 1
 
 
-@pytest.mark.parametrize(("broken", "told"), [("perform", "nothing was changed"), ("record", "lost at the commit")])
+@pytest.mark.parametrize(("broken", "told"), [("perform", "nothing was changed"), ("append", "lost at the commit")])
 def test_a_lost_connection_is_told_with_what_is_known(author, monkeypatch, broken, told):
     module = effects if broken == "perform" else events
     function = getattr(module, broken)

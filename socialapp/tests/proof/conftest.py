@@ -5,18 +5,16 @@ from pathlib import Path
 
 import pytest
 from django.db import connections
-from hypothesis import settings as profiles
+from hypothesis import settings
 
-from socialapp.cqrs import heartbeat, valkey, wire
+from socialapp.cqrs import heartbeat
 from socialapp.tests.fixtures import DATABASE
 from socialapp.tests.proof.actors import standing_still
 from socialapp.tests.proof.servers import held
 from socialapp.tests.proof.world import World
 from socialapp.tests.topology import conftest as topology
 
-profiles.register_profile("chaos")
-# Seconds.
-PATIENCE = 10
+settings.register_profile("chaos")
 reading = topology.reading
 reported: list[str] = []
 
@@ -51,26 +49,7 @@ def table(servers):
 
 
 @pytest.fixture
-def unhurried(servers, settings):
-    """Servers are waited for. On a busy machine a late answer would count as none, and the same decisions would
-    lead to another run: Hypothesis calls that flaky."""
-    settings.REPLICA_TIMEOUT = PATIENCE
-    pool = valkey.read_cache().connection_pool
-    hurried = pool.connection_kwargs
-    pool.connection_kwargs = hurried | {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
-    connect_anew(pool)
-    yield
-    pool.connection_kwargs = hurried
-    connect_anew(pool)
-
-
-def connect_anew(pool) -> None:
-    pool.disconnect()
-    wire.transport.cache_clear()
-
-
-@pytest.fixture
-def make_world(servers, table, reading, unhurried, monkeypatch):
+def make_world(servers, table, reading, monkeypatch):
     """make_world(): a new World; the one before it has ended."""
     with held(servers, DATABASE) as (replica, commits), standing_still(monkeypatch):
         worlds = []
