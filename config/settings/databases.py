@@ -16,14 +16,14 @@ STATEMENT_TIMEOUT = int(deadlines.LONGEST * 1000) - 500 if READS else 5_000 if W
 LOCK_TIMEOUT = 2_000
 # Off behind a pooler that hands a connection from transaction to transaction and does not know them.
 PREPARED_STATEMENTS = env.bool("PREPARED_STATEMENTS", default=True)
-# Seconds. Web servers give a connection back to their pool after each request; a worker keeps its own from task to
-# task, but not forever: a primary that a failover made a replica goes on answering whoever stays connected.
-CONN_MAX_AGE = 0 if WEB else 60
-# Seconds to wait for one of the pool's connections. A reader has other servers to ask.
-POOL_TIMEOUT = 1 if READS else 2
+# Seconds. A reader's greenlets share a pool. Each thread that writes keeps its own connection, but not forever: a
+# primary that a failover made a replica goes on answering whoever stays connected.
+CONN_MAX_AGE = 0 if READS else 60
+# Seconds that a request waits for a connection. A reader has other servers to ask; a task is simply done later.
+PATIENCE = 1 if READS else 2 if WEB else 0
 
 
-def connection(url: str, *, pool_timeout: float = POOL_TIMEOUT) -> dict:
+def connection(url: str, *, patience: float = PATIENCE) -> dict:
     """Django's settings of one Postgres server, with timeouts on everything that leaves the process."""
     parsed = environ_url(url)
     options = {
@@ -36,19 +36,20 @@ def connection(url: str, *, pool_timeout: float = POOL_TIMEOUT) -> dict:
     # Else Django turns them off. A worker gains nothing, as it runs few and large statements.
     if ROLE == "write" and PREPARED_STATEMENTS:
         options["prepare_threshold"] = 0
-    if WEB:
-        options["pool"] = pool(pool_timeout)
+    if READS:
+        options["pool"] = pool(patience)
+    else:
+        parsed |= {"ENGINE": "socialapp.cqrs.postgres", "PATIENCE": patience}
     # A reader has other servers to ask; a write must not fail because the primary was restarted a minute ago.
     return {**parsed, "OPTIONS": options, "CONN_MAX_AGE": CONN_MAX_AGE, "CONN_HEALTH_CHECKS": not READS}
 
 
 def pool(timeout: float) -> dict:
-    """Made at the first query, so after gunicorn's fork; shared by all threads or greenlets of a server."""
+    """Made at the first query, so after gunicorn's fork; shared by all greenlets of a server."""
     options = {"min_size": 0, "max_size": 16, "timeout": timeout, "max_idle": 60}
     # By default it tries for five minutes, at growing intervals, and meanwhile overlooks that the server is back.
     options["reconnect_timeout"] = timeout
-    # A write must not be given up by the client, as nobody would know whether it was committed; but for the inbox.
-    return options | {"connection_class": deadlines.BoundedConnection if READS else deadlines.PatientConnection}
+    return options | {"connection_class": deadlines.BoundedConnection}
 
 
 def environ_url(url: str) -> dict:
@@ -66,7 +67,7 @@ REPLICA_URLS = env.list("REPLICA_URLS", default=[])
 
 DATABASES = {"default": connection(env.str(PRIMARY_URL))}
 DATABASES |= {
-    f"replica{number}": connection(url, pool_timeout=REPLICA_TIMEOUT)
+    f"replica{number}": connection(url, patience=min(PATIENCE, REPLICA_TIMEOUT))
     for number, url in enumerate(REPLICA_URLS, start=1)
 }
 

@@ -1,6 +1,7 @@
 """Postgres connections that do not wait for ever: `statement_timeout` is the server's, and a frozen server has none.
 
-The pools of the web servers are made of them (config/settings/databases.py), so nothing of Django is imported here.
+The pools of those who read are made of them (config/settings/databases.py), so nothing of Django is imported here;
+`postgres` makes those of the others.
 """
 
 import select
@@ -33,21 +34,15 @@ def answered_within(seconds: float) -> Iterator[None]:
         _seconds.reset(outer)
 
 
-class PatientConnection(psycopg.Connection):
-    """Raises NoAnswer, and is closed, when an answer does not come within a block of `answered_within`.
+def at_most(seconds: float) -> float:
+    """As many seconds, or what the block of `answered_within` allows."""
+    return min(seconds, _seconds.get() or seconds)
 
-    One that its server has closed takes its pool's idle ones with it: after a restart they are as dead, and the pool,
-    which tests one at a time and rests a second, then two in between, would find that out too slowly for a request.
-    """
+
+class PatientConnection(psycopg.Connection):
+    """Raises NoAnswer, and is closed, when an answer does not come within a block of `answered_within`."""
 
     longest: float | None = None
-
-    def execute(self, query, params=None, **options):
-        """An empty query is the pool's test of a connection that it hands out. A server that has gone away has closed
-        it, which shows without asking; to ask each time would take a tenth of what a short write takes."""
-        if query == "" and not self.closed and not _has_news(self.fileno()):
-            return None
-        return super().execute(query, params, **options)
 
     def _start_query(self):
         """Of psycopg: before each statement. It would wait for the BEGIN of a pipeline, which may as well go along."""
@@ -57,14 +52,6 @@ class PatientConnection(psycopg.Connection):
             yield from super()._start_query()
 
     def wait(self, gen, interval=POLL, timeout=None):
-        try:
-            return self._wait(gen, interval, timeout)
-        except psycopg.OperationalError as error:
-            if self.closed and getattr(self, "_pool", None) and not isinstance(error, NoAnswer):
-                self._pool.drain()
-            raise
-
-    def _wait(self, gen, interval, timeout):
         seconds = _seconds.get() or self.longest
         if seconds is None:
             return super().wait(gen, interval, timeout)
@@ -77,15 +64,36 @@ class PatientConnection(psycopg.Connection):
 
 
 class BoundedConnection(PatientConnection):
-    """The same everywhere, after LONGEST."""
+    """The same everywhere, after LONGEST.
+
+    One that its server has closed takes its pool's idle ones with it: after a restart they are as dead, and the pool,
+    which tests one at a time and rests a second, then two in between, would find that out too slowly for a request.
+    """
 
     longest = LONGEST
 
+    def execute(self, query, params=None, **options):
+        """An empty query is the pool's test of a connection that it hands out: it shows without asking."""
+        if query == "" and not self.closed and not has_news(self):
+            return None
+        return super().execute(query, params, **options)
 
-def _has_news(descriptor: int) -> bool:
-    """Whether there is something to read, of which the end is a kind. An idle connection has none."""
+    def wait(self, gen, interval=POLL, timeout=None):
+        try:
+            return super().wait(gen, interval, timeout)
+        except psycopg.OperationalError as error:
+            if self.closed and getattr(self, "_pool", None) and not isinstance(error, NoAnswer):
+                self._pool.drain()
+            raise
+
+
+def has_news(connection: psycopg.Connection) -> bool:
+    """Whether there is something to read, of which the end is a kind: a server that has gone away has closed it.
+
+    An idle connection of a living server has none; to ask it each time would be a tenth of what a short write takes.
+    """
     poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
+    poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
 
 

@@ -59,11 +59,17 @@ def settle_committed(happened: list[object], timeline: int, position: int) -> bo
         return True
     aggregates = {events.type_of(event).aggregate for event in happened}
     committed = Committed(events.stale_keys(happened), aggregates, timeline, position)
-    return _settle_all([committed]) if len(committed.keys) > MOST_SHARED else _together(committed)
+    if len(committed.keys) > MOST_SHARED:
+        _wake_for([committed])
+        return _drop_all([committed])
+    return _dropped_together(committed)
 
 
-def _settle_all(several: list[Committed]) -> bool:
+def _wake_for(several: list[Committed]) -> None:
     waking.wake_consumers(set().union(*(committed.aggregates for committed in several)))
+
+
+def _drop_all(several: list[Committed]) -> bool:
     # One, but for a failover: positions of different histories do not compare.
     histories: dict[int, list[Committed]] = {}
     for committed in several:
@@ -85,7 +91,8 @@ def _drop(stale: set[str], position: int) -> set[str] | None:
         return None
 
 
-_together = Together(_settle_all, apart=APART)
+# Nobody's answer waits until the consumers are woken, which takes as long again.
+_dropped_together = Together(_drop_all, after=_wake_for, apart=APART)
 
 
 def refill(settled: Settled) -> None:

@@ -25,6 +25,7 @@ class _Cursor(psycopg.Cursor):
 def cursor(alias: str = "default") -> CursorWrapper:
     """As Django's, on the same connection and in the same transaction; parameters are never part of the text."""
     connection = connections[alias]
+    connection.close_if_health_check_failed()
     connection.ensure_connection()
     connection.connection.prepared_max = MOST_KEPT
     wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor

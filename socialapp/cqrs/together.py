@@ -29,11 +29,19 @@ class Together(Generic[Item, Result]):
     A run begins after all calls that it serves, so whatever a caller did before, its run comes after it. When one
     fails, each of its calls is run again by itself: an error is only ever one's own.
 
+    after: gets the items once they have run, or failed; of their callers only one waits for it.
     apart: seconds from the end of a run to the next, in which more may join it.
     """
 
-    def __init__(self, run: Callable[[list[Item]], Result], *, apart: float = 0.0):
+    def __init__(
+        self,
+        run: Callable[[list[Item]], Result],
+        *,
+        after: Callable[[list[Item]], None] | None = None,
+        apart: float = 0.0,
+    ):
         self._run = run
+        self._after = after
         self._apart = apart
         self._earliest = 0.0
         self._running = Lock()
@@ -63,17 +71,24 @@ class Together(Generic[Item, Result]):
             return run, leads
 
     def _lead(self, run: _Run) -> None:
-        with self._running:
-            if (pause := self._earliest - time.monotonic()) > 0:
-                time.sleep(pause)
-            self._close(run)
-            try:
-                run.outcome.set_result(self._run(run.items))
-            except BaseException:
-                run.outcome.cancel()
-                raise
-            finally:
-                self._earliest = time.monotonic() + self._apart
+        try:
+            with self._running:
+                self._run_all(run)
+        finally:
+            if self._after:
+                self._after(run.items)
+
+    def _run_all(self, run: _Run) -> None:
+        if (pause := self._earliest - time.monotonic()) > 0:
+            time.sleep(pause)
+        self._close(run)
+        try:
+            run.outcome.set_result(self._run(run.items))
+        except BaseException:
+            run.outcome.cancel()
+            raise
+        finally:
+            self._earliest = time.monotonic() + self._apart
 
     def _close(self, run: _Run) -> None:
         with self._joining:

@@ -66,9 +66,9 @@ def shared(monkeypatch) -> list[list[settle.Committed]]:
 
     def run(several: list[settle.Committed]) -> bool:
         runs.append(list(several))
-        return settle._settle_all(several)
+        return settle._drop_all(several)
 
-    monkeypatch.setattr(settle, "_together", Together(run))
+    monkeypatch.setattr(settle, "_dropped_together", Together(run, after=settle._wake_for))
     return runs
 
 
@@ -106,12 +106,21 @@ def test_who_has_much_to_drop_keeps_no_other_waiting(author, shared, monkeypatch
     assert len(shared) == 1
 
 
+@pytest.mark.parametrize("most_shared", [0, 100])
+def test_consumers_are_woken_of_much_and_of_little(author, shared, monkeypatch, most_shared):
+    woken = []
+    monkeypatch.setattr(settle, "MOST_SHARED", most_shared)
+    monkeypatch.setattr(settle.waking, "wake_consumers", woken.append)
+    make_staff(author)
+    assert woken == [{"user"}]
+
+
 def test_positions_of_two_histories_are_not_compared(author, monkeypatch):
     """In a failover some connections still lead to the old primary."""
     asked = {}
     monkeypatch.setattr(cache, "invalidate", lambda stale, position: asked.update({position: stale}) or set())
     old, new = settle.Committed({"a"}, {"user"}, 1, 900), settle.Committed({"b"}, {"user"}, 2, 500)
-    assert settle._settle_all([old, new, settle.Committed({"c"}, {"user"}, 2, 600)])
+    assert settle._drop_all([old, new, settle.Committed({"c"}, {"user"}, 2, 600)])
     assert asked == {900: {"a"}, 600: {"b", "c"}}
 
 

@@ -92,6 +92,37 @@ def test_whatever_a_run_dies_of_each_of_its_calls_is_run_by_itself(threads, erro
     assert together(5) == 5
 
 
+@pytest.mark.parametrize("error", [None, ValueError])
+def test_only_one_waits_for_what_comes_after_a_run(threads, error):
+    held, afterwards = Held(), []
+    follows = Event()
+
+    def run(items: list[int]) -> int:
+        total = held(items)
+        if error and len(items) > 1:
+            raise error
+        return total
+
+    def after(items: list[int]) -> None:
+        afterwards.append(sorted(items))
+        assert len(items) == 1 or follows.wait(SECONDS)
+
+    together = Together(run, after=after)
+    first = threads.submit(together, 1)
+    assert held.began.wait(SECONDS)
+    leader = threads.submit(together, 2)
+    wait_until(lambda: joined(together) == 1)
+    other = threads.submit(together, 3)
+    wait_until(lambda: joined(together) == 2)
+    held.let_go.set()
+    assert (first.result(SECONDS), other.result(SECONDS)) == (1, 3 if error else 5)
+    assert together(4) == 4, "the next run does not wait either"
+    assert not leader.done()
+    follows.set()
+    assert leader.result(SECONDS) == (2 if error else 5)
+    assert sorted(afterwards) == [[1], [2, 3], [4]]
+
+
 def test_runs_are_so_far_apart_that_others_may_join(monkeypatch):
     paused = []
     monkeypatch.setattr("socialapp.cqrs.together.time.sleep", paused.append)

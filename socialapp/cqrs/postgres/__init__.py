@@ -1,0 +1,1 @@
+"""Django's database backend of the processes that write, named by ENGINE in config/settings/databases.py."""
