@@ -8,6 +8,7 @@ import orjson
 from orders.lines import Line, Shelved
 from orders.models import Order
 from socialapp.cqrs import statements
+from socialapp.cqrs.commands import Statement
 
 PRODUCT = ("id", "sku", "name", "price", "currency", "stock", "is_sold", "sequence")
 # In the order of their ids, so that two transactions cannot deadlock.
@@ -30,11 +31,20 @@ INSERT = """
 """
 
 
+def locking(product_ids: Iterable[UUID]) -> Statement:
+    return LOCK, [list(product_ids)]
+
+
+def shelved(rows: Iterable[tuple]) -> dict[UUID, Shelved]:
+    """What `locking` finds, by id."""
+    return {row[0]: Shelved(*row) for row in rows}
+
+
 def lock_products(product_ids: Iterable[UUID]) -> dict[UUID, Shelved]:
     """Those that exist, by id, locked until the transaction ends."""
     with statements.cursor() as cursor:
-        cursor.execute(LOCK, [list(product_ids)])
-        return {row[0]: Shelved(*row) for row in cursor.fetchall()}
+        cursor.execute(*locking(product_ids))
+        return shelved(cursor.fetchall())
 
 
 def insert_order(order: Order, lines: list[Line]) -> None:

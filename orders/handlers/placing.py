@@ -10,8 +10,8 @@ from orders.handlers import stock
 from orders.lines import Line, Shelved, lines_of, total_of, wanted
 from orders.models import Address, Order, OrderAddress, OrderItem
 from orders.models.order import SHOWN
-from orders.rows import insert_order, lock_products
-from socialapp.cqrs.commands import Envelope, handles
+from orders.rows import insert_order, lock_products, locking, shelved
+from socialapp.cqrs.commands import Envelope, Statement, handles
 from socialapp.cqrs.effects import Effects
 from socialapp.cqrs.ids import new_id
 from socialapp.cqrs.problems import Invalid, Problem
@@ -20,7 +20,11 @@ LINE = ("product_id", "sku", "name", "quantity", "unit_price")
 ADDRESS = ("name", "line1", "line2", "city", "region", "postcode", "country")
 
 
-@handles(PlaceOrder)
+def _opening(envelope: Envelope) -> Statement:
+    return locking(wanted(envelope.command.items))
+
+
+@handles(PlaceOrder, opening=_opening)
 def place_order(envelopes: list[Envelope], effects: Effects) -> None:
     for envelope in envelopes:
         try:
@@ -33,7 +37,7 @@ def _place(envelope: Envelope, effects: Effects) -> None:
     """Raises Problem, all of them before anything is written: a rejection is kept, and with it what was written."""
     units = wanted(envelope.command.items)
     address = address_of(envelope.actor_id, envelope.command.address_id)
-    products = lock_products(units)
+    products = lock_products(units) if effects.opened is None else shelved(effects.opened)
     stock.require(units, products)
     currency = currency_of(products)
     lines = lines_of(units, products)

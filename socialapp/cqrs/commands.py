@@ -3,13 +3,16 @@
 Domains declare commands in `commands.py` with `@command` and handlers in `handlers/` with `@handles`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, get_type_hints
 from uuid import UUID
 
 import orjson
+
+# SQL and its parameters.
+Statement = tuple[str, Sequence]
 
 PRIMITIVES = (str, int, bool, str | None, int | None, bool | None, tuple[str, ...])
 
@@ -132,6 +135,7 @@ class DuplicateRegistration(RuntimeError):
 _types: dict[tuple[str, int], CommandType] = {}
 _by_class: dict[type, CommandType] = {}
 _handlers: dict[type, Callable] = {}
+_openings: dict[type, Callable[[Envelope], Statement]] = {}
 
 
 def command(resource: str, *, version: int = 1, aggregate: str | None = None, commutes: bool = False):
@@ -149,13 +153,19 @@ def command(resource: str, *, version: int = 1, aggregate: str | None = None, co
     return declare
 
 
-def handles(cls: type):
-    """Declare the one handler of a command class: handler(envelopes, effects) applies a batch of that type."""
+def handles(cls: type, *, opening: Callable[[Envelope], Statement] | None = None):
+    """Declare the one handler of a command class: handler(envelopes, effects) applies a batch of that type.
+
+    opening: with which SELECT it begins, for a single command; sent along with what comes before handlers, it saves a
+    trip. Its rows are in `effects.opened` then. It may raise Problem, as the handler will.
+    """
 
     def declare(handler: Callable) -> Callable:
         if cls in _handlers:
             raise DuplicateRegistration(f"{cls.__name__} has two handlers")
         _handlers[cls] = handler
+        if opening:
+            _openings[cls] = opening
         return handler
 
     return declare
@@ -171,6 +181,10 @@ def all_types() -> list[CommandType]:
 
 def handler_of(cls: type) -> Callable:
     return _handlers[cls]
+
+
+def opening_of(cls: type) -> Callable[[Envelope], Statement] | None:
+    return _openings.get(cls)
 
 
 def find(name: str, version: int) -> CommandType:

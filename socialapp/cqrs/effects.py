@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 
 from socialapp.cqrs import commands, statements
-from socialapp.cqrs.commands import Envelope
+from socialapp.cqrs.commands import Envelope, Statement
 from socialapp.cqrs.deferrals import Held
 from socialapp.cqrs.events import Recorded
 from socialapp.cqrs.ids import partition_of
@@ -30,7 +30,8 @@ class Effects:
     """Collected over one transaction. A command that is neither rejected nor deferred counts as applied.
 
     held: aggregates on which earlier commands wait. impatient: commands that have waited long enough. xid: of the
-    transaction, for who tells of the outcome.
+    transaction, for who tells of the outcome. opened: rows of the statement with which the handler of the only command
+    begins, if it was sent already.
     """
 
     held: Held = field(default_factory=Held)
@@ -40,6 +41,7 @@ class Effects:
     deferred: set[UUID] = field(default_factory=set)
     answers: dict[UUID, object] = field(default_factory=dict)
     xid: int = 0
+    opened: list[tuple] | None = None
 
     def reject(self, envelope: Envelope, problem: Problem) -> None:
         self.problems[envelope.id] = problem
@@ -97,6 +99,25 @@ def _ready(envelopes: list[Envelope], effects: Effects) -> list[Envelope]:
 
 def claim_results(envelopes: list[Envelope]) -> set[UUID]:
     """Insert a result for each command; returns the ids that had none yet. The others have been applied before."""
+    with statements.cursor() as cursor:
+        with statements.opening():
+            cursor.execute(*_claim(envelopes))
+        return {row[0] for row in cursor.fetchall()}
+
+
+def claim_result(envelope: Envelope, effects: Effects) -> bool:
+    """`claim_results` of one command, whose handler's first statement goes along."""
+    opening = _opening_of(envelope)
+    with statements.cursor() as claimed, statements.cursor() as opened:
+        with statements.opening():
+            claimed.execute(*_claim([envelope]))
+            if opening:
+                opened.execute(*opening)
+        effects.opened = opened.fetchall() if opening else None
+        return claimed.fetchone() is not None
+
+
+def _claim(envelopes: list[Envelope]) -> Statement:
     rows = [
         {
             "id": envelope.id,
@@ -110,11 +131,17 @@ def claim_results(envelopes: list[Envelope]) -> set[UUID]:
         }
         for envelope in envelopes
     ]
-    with statements.cursor() as cursor:
-        with statements.opening():
-            # One document: psycopg writes an array element by element, in Python: a third of a drain's time.
-            cursor.execute(CLAIM, [orjson.dumps(rows).decode()])
-        return {row[0] for row in cursor.fetchall()}
+    # One document: psycopg writes an array element by element, in Python: a third of a drain's time.
+    return CLAIM, [orjson.dumps(rows).decode()]
+
+
+def _opening_of(envelope: Envelope) -> Statement | None:
+    opening = commands.opening_of(type(envelope.command))
+    try:
+        return opening(envelope) if opening else None
+    except Problem:
+        # The handler raises it again, when there is a result that remembers it.
+        return None
 
 
 def layers(envelopes: list[Envelope]) -> list[list[Envelope]]:

@@ -95,16 +95,22 @@ def _perform(envelopes: list[Envelope]) -> tuple[Effects, Place] | None:
     became = "The primary database cannot be reached; nothing was changed."
     try:
         with transaction.atomic(durable=True):
-            if not effects.claim_results(envelopes):
-                return None
             # Whoever waits for the answer is told at once what is missing.
             found = Effects(impatient={envelope.id for envelope in envelopes})
+            if not _claim(envelopes, found):
+                return None
             effects.perform(envelopes, found)
             became = "The primary database was lost at the commit. The same Idempotency-Key does nothing twice."
             return found, _commit(found)
     except DOWN as error:
         connections["default"].close()
         raise Unavailable(became) from error
+
+
+def _claim(envelopes: list[Envelope], found: Effects) -> bool:
+    if len(envelopes) == 1:
+        return effects.claim_result(envelopes[0], found)
+    return bool(effects.claim_results(envelopes))
 
 
 def _commit(found: Effects) -> Place:
