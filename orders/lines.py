@@ -51,12 +51,17 @@ class Line:
         return cls(item.product_id, item.quantity, item.unit_price, item.sku, item.name)
 
 
+def split(item: str) -> tuple[UUID, int]:
+    """Of "product_id quantity"."""
+    product_id, quantity = item.split(" ")
+    return UUID(product_id), int(quantity)
+
+
 def wanted(items: Iterable[str]) -> dict[UUID, int]:
-    """Units by product, of "product_id quantity" each; several of one product are added up. Raises Invalid."""
+    """Units by product; several items of one product are added up. Raises Invalid."""
     units: dict[UUID, int] = {}
-    for text in items:
-        product_id, quantity = text.split(" ")
-        units[UUID(product_id)] = units.get(UUID(product_id), 0) + int(quantity)
+    for product_id, quantity in map(split, items):
+        units[product_id] = units.get(product_id, 0) + quantity
     if too_many := [product_id for product_id, quantity in units.items() if quantity > MOST_OF_ONE]:
         raise Invalid(f"At most {MOST_OF_ONE} of {too_many[0]} in one order.")
     return units

@@ -7,7 +7,7 @@ from django.conf import settings
 from orders.commands import PlaceOrder
 from orders.events import OrderPlaced
 from orders.handlers import stock
-from orders.lines import Line, Shelved, lines_of, total_of, wanted
+from orders.lines import Line, Shelved, lines_of, split, total_of, wanted
 from orders.models import Address, Order, OrderAddress, OrderItem
 from orders.models.order import SHOWN
 from orders.rows import insert_order, lock_products, locking, shelved
@@ -21,7 +21,7 @@ ADDRESS = ("name", "line1", "line2", "city", "region", "postcode", "country")
 
 
 def _opening(envelope: Envelope) -> Statement:
-    return locking(wanted(envelope.command.items))
+    return locking(product_id for product_id, _ in map(split, envelope.command.items))
 
 
 @handles(PlaceOrder, opening=_opening)

@@ -11,13 +11,14 @@ from django.utils.timezone import now
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orders.commands import AddAddress, CancelOrder, ChangeOrder, EditProduct
+from orders.commands import AddAddress, CancelOrder, ChangeOrder, EditProduct, PlaceOrder
 from orders.documents import order_document, order_fragment
+from orders.handlers import placing
 from orders.lines import Line, total_of
 from orders.models import Order, OrderAddress, OrderItem, Payment, Product, Status
 from orders.queries import get_orders
 from socialapp.cqrs import events
-from socialapp.cqrs.execute import execute
+from socialapp.cqrs.execute import execute, execute_batch
 from socialapp.cqrs.ids import new_id
 from socialapp.cqrs.problems import IdempotencyKeyReused, Problem
 
@@ -68,6 +69,19 @@ def test_an_order_takes_stock_and_keeps_the_prices_of_its_time(add_product, plac
     assert lines == {"Tea": (3, "3.35"), "Cup": (1, "12.00")}
     assert found["number"] > 1000 and found["version"] == 1
     assert told(order) == ["OrderPlaced"] and told(tea) == ["ProductAdded", "StockTaken", "ProductEdited"]
+
+
+def test_its_products_are_locked_along_with_its_claim(add_product, author, place, monkeypatch):
+    tea = add_product(stock=3)
+    with monkeypatch.context() as alone:
+        alone.setattr(placing, "lock_products", None)
+        place({tea: 1})
+        refused("out_of_stock", place, {tea: 3})
+    # Of several in one transaction each has to see what the one before it took.
+    problems, _ = execute_batch(
+        {new_id(): PlaceOrder(item(tea, 1), "sandbox", "approve") for _ in range(3)}, actor_id=author
+    )
+    assert [problem.code for problem in problems.values()] == ["out_of_stock"] and stock_of(tea) == [0]
 
 
 def test_lines_of_one_product_are_merged(add_product, author, place):

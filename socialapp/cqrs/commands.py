@@ -157,7 +157,7 @@ def handles(cls: type, *, opening: Callable[[Envelope], Statement] | None = None
     """Declare the one handler of a command class: handler(envelopes, effects) applies a batch of that type.
 
     opening: with which SELECT it begins, for a single command; sent along with what comes before handlers, it saves a
-    trip. Its rows are in `effects.opened` then. It may raise Problem, as the handler will.
+    trip. Its rows are in `effects.opened` then. It raises no Problem: that is for the handler to find.
     """
 
     def declare(handler: Callable) -> Callable:

@@ -107,12 +107,12 @@ def claim_results(envelopes: list[Envelope]) -> set[UUID]:
 
 def claim_result(envelope: Envelope, effects: Effects) -> bool:
     """`claim_results` of one command, whose handler's first statement goes along."""
-    opening = _opening_of(envelope)
+    opening = commands.opening_of(type(envelope.command))
     with statements.cursor() as claimed, statements.cursor() as opened:
         with statements.opening():
             claimed.execute(*_claim([envelope]))
             if opening:
-                opened.execute(*opening)
+                opened.execute(*opening(envelope))
         effects.opened = opened.fetchall() if opening else None
         return claimed.fetchone() is not None
 
@@ -133,15 +133,6 @@ def _claim(envelopes: list[Envelope]) -> Statement:
     ]
     # One document: psycopg writes an array element by element, in Python: a third of a drain's time.
     return CLAIM, [orjson.dumps(rows).decode()]
-
-
-def _opening_of(envelope: Envelope) -> Statement | None:
-    opening = commands.opening_of(type(envelope.command))
-    try:
-        return opening(envelope) if opening else None
-    except Problem:
-        # The handler raises it again, when there is a result that remembers it.
-        return None
 
 
 def layers(envelopes: list[Envelope]) -> list[list[Envelope]]:
