@@ -1,4 +1,4 @@
-"""The statements of placing an order: two, as everything but the events is known after the first."""
+"""The statements of placing an order: two, as all that it writes is known after the first."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -12,7 +12,10 @@ from socialapp.cqrs.commands import Statement
 
 PRODUCT = ("id", "sku", "name", "price", "currency", "stock", "is_sold", "sequence")
 # In the order of their ids, so that two transactions cannot deadlock.
-LOCK = f"SELECT {', '.join(PRODUCT)} FROM orders_product WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"
+LOCKED = "FROM orders_product WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"
+LOCK = f"SELECT {', '.join(PRODUCT)} {LOCKED}"
+# With the number of an order that is to be placed; one that is refused leaves a gap.
+LOCK_AND_NUMBER = f"SELECT {', '.join(PRODUCT)}, (SELECT nextval('orders_number')) {LOCKED}"
 INSERT = """
     WITH lines AS (
         SELECT * FROM json_to_recordset(%s::json) AS line (
@@ -25,39 +28,37 @@ INSERT = """
         SELECT %s, * FROM lines
     )
     INSERT INTO orders_order
-        (id, user_id, status, payment, total, currency, address, payment_type, payment_token, held_until, created_at,
-         updated_at, version)
-    VALUES (%s, %s, %s, %s, %s, %s, %s::json, %s, %s, %s, %s, %s, %s) RETURNING number
+        (id, number, user_id, status, payment, total, currency, address, payment_type, payment_token, held_until,
+         created_at, updated_at, version)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s::json, %s, %s, %s, %s, %s, %s)
 """
 
 
 def locking(product_ids: Iterable[UUID]) -> Statement:
-    return LOCK, [list(product_ids)]
+    """Locks those that exist until the transaction ends, and draws the number of an order of them."""
+    return LOCK_AND_NUMBER, [list(product_ids)]
 
 
-def shelved(rows: Iterable[tuple]) -> dict[UUID, Shelved]:
-    """What `locking` finds, by id."""
-    return {row[0]: Shelved(*row) for row in rows}
+def locked(rows: list[tuple]) -> tuple[dict[UUID, Shelved], int]:
+    """(the products by id, the order's number), of what `locking` has found."""
+    return {row[0]: Shelved(*row[:-1]) for row in rows}, rows[0][-1] if rows else 0
 
 
 def lock_products(product_ids: Iterable[UUID]) -> dict[UUID, Shelved]:
     """Those that exist, by id, locked until the transaction ends."""
     with statements.cursor() as cursor:
-        cursor.execute(*locking(product_ids))
-        return shelved(cursor.fetchall())
+        cursor.execute(LOCK, [list(product_ids)])
+        return {row[0]: Shelved(*row) for row in cursor.fetchall()}
 
 
-def insert_order(order: Order, lines: list[Line]) -> None:
-    """Write down an order and its lines, and take them from the stock of locked products; sets order.number."""
-    parameters = [
+def inserting(order: Order, lines: list[Line]) -> Statement:
+    """Writes down an order and its lines, and takes them from the stock of locked products."""
+    return INSERT, [
         orjson.dumps([_document(line) for line in lines]).decode(), order.pk,
-        order.pk, order.user_id, order.status, order.payment, order.total, order.currency,
+        order.pk, order.number, order.user_id, order.status, order.payment, order.total, order.currency,
         orjson.dumps(order.address).decode(), order.payment_type, order.payment_token, order.held_until,
         order.created_at, order.updated_at, order.version,
     ]  # fmt: skip
-    with statements.cursor() as cursor:
-        cursor.execute(INSERT, parameters)
-        order.number = cursor.fetchone()[0]
 
 
 def _document(line: Line) -> dict:

@@ -10,7 +10,7 @@ from orders.handlers import stock
 from orders.lines import Line, Shelved, lines_of, split, total_of, wanted
 from orders.models import Address, Order, OrderAddress, OrderItem
 from orders.models.order import SHOWN
-from orders.rows import insert_order, lock_products, locking, shelved
+from orders.rows import inserting, locked, locking
 from socialapp.cqrs.commands import Envelope, Statement, handles
 from socialapp.cqrs.effects import Effects
 from socialapp.cqrs.ids import new_id
@@ -37,12 +37,12 @@ def _place(envelope: Envelope, effects: Effects) -> None:
     """Raises Problem, all of them before anything is written: a rejection is kept, and with it what was written."""
     units = wanted(envelope.command.items)
     address = address_of(envelope.actor_id, envelope.command.address_id)
-    products = lock_products(units) if effects.opened is None else shelved(effects.opened)
+    products, number = locked(effects.open(envelope))
     stock.require(units, products)
     currency = currency_of(products)
     lines = lines_of(units, products)
-    order = _order(envelope, lines, currency, address)
-    insert_order(order, lines)
+    order = _order(envelope, number, lines, currency, address)
+    effects.write(inserting(order, lines))
     stock.tell_moved(units, products, envelope, effects)
     effects.emit(
         envelope, _told(order, lines, keep_address(order)), aggregate_id=order.pk, aggregate_version=order.version
@@ -90,9 +90,10 @@ def insert_lines(order: Order, lines: list[Line]) -> None:
     )
 
 
-def _order(envelope: Envelope, lines: list[Line], currency: str, address: dict) -> Order:
+def _order(envelope: Envelope, number: int, lines: list[Line], currency: str, address: dict) -> Order:
     return Order(
         pk=envelope.resource_id,
+        number=number,
         user_id=envelope.actor_id,
         total=total_of(lines),
         currency=currency,

@@ -3,21 +3,22 @@
 import random
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from decimal import Decimal
 
 import pytest
 from django.db import connections
+from django.db.backends.utils import CursorWrapper
 from django.utils.timezone import now
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orders.commands import AddAddress, CancelOrder, ChangeOrder, EditProduct, PlaceOrder
 from orders.documents import order_document, order_fragment
-from orders.handlers import placing
 from orders.lines import Line, total_of
 from orders.models import Order, OrderAddress, OrderItem, Payment, Product, Status
 from orders.queries import get_orders
-from socialapp.cqrs import events
+from socialapp.cqrs import events, statements
 from socialapp.cqrs.execute import execute, execute_batch
 from socialapp.cqrs.ids import new_id
 from socialapp.cqrs.problems import IdempotencyKeyReused, Problem
@@ -71,17 +72,48 @@ def test_an_order_takes_stock_and_keeps_the_prices_of_its_time(add_product, plac
     assert told(order) == ["OrderPlaced"] and told(tea) == ["ProductAdded", "StockTaken", "ProductEdited"]
 
 
-def test_its_products_are_locked_along_with_its_claim(add_product, author, place, monkeypatch):
+@pytest.fixture
+def trips(monkeypatch) -> list[list[str]]:
+    """What the trips to the primary have carried: the first words of their statements."""
+    found = []
+    pipeline, run = statements.pipeline, CursorWrapper.execute
+
+    @contextmanager
+    def one_trip():
+        with pipeline():
+            found.append([])
+            yield
+            found.append(None)
+
+    def execute(self, query, params=None):
+        if found[-1:] in ([], [None]):
+            found.append([])
+        result = run(self, query, params)
+        found[-1].append(" ".join(query.split()[:3]))
+        return result
+
+    monkeypatch.setattr(statements, "pipeline", one_trip)
+    monkeypatch.setattr(CursorWrapper, "execute", execute)
+    return found
+
+
+def test_an_order_takes_two_trips(add_product, place, trips):
     tea = add_product(stock=3)
-    with monkeypatch.context() as alone:
-        alone.setattr(placing, "lock_products", None)
-        place({tea: 1})
-        refused("out_of_stock", place, {tea: 3})
-    # Of several in one transaction each has to see what the one before it took.
-    problems, _ = execute_batch(
-        {new_id(): PlaceOrder(item(tea, 1), "sandbox", "approve") for _ in range(3)}, actor_id=author
-    )
+    # The cache has just been emptied: the first that invalidates anything asks the primary where it is.
+    place({tea: 1})
+    trips.clear()
+    place({tea: 1})
+    claim, write, *more = [trip for trip in trips if trip]
+    assert [words.split()[0] for words in claim] == ["INSERT", "SELECT"]
+    assert [words.split()[0] for words in write] == ["WITH", "INSERT", "COMMIT", "SELECT"] and not more
+
+
+def test_several_orders_of_one_transaction_see_what_each_other_takes(add_product, author):
+    tea = add_product(stock=2)
+    orders = {new_id(): PlaceOrder(item(tea, 1), "sandbox", "approve") for _ in range(3)}
+    problems, _ = execute_batch(orders, actor_id=author)
     assert [problem.code for problem in problems.values()] == ["out_of_stock"] and stock_of(tea) == [0]
+    assert Order.objects.filter(pk__in=orders).count() == 2
 
 
 def test_lines_of_one_product_are_merged(add_product, author, place):

@@ -156,8 +156,8 @@ def command(resource: str, *, version: int = 1, aggregate: str | None = None, co
 def handles(cls: type, *, opening: Callable[[Envelope], Statement] | None = None):
     """Declare the one handler of a command class: handler(envelopes, effects) applies a batch of that type.
 
-    opening: with which SELECT it begins, for a single command; sent along with what comes before handlers, it saves a
-    trip. Its rows are in `effects.opened` then. It raises no Problem: that is for the handler to find.
+    opening: the statement with which it begins on each command, by `effects.open`. Known before, it can be sent along
+    with what comes before handlers. It raises no Problem: that is for the handler to find.
     """
 
     def declare(handler: Callable) -> Callable:

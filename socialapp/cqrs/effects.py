@@ -30,8 +30,8 @@ class Effects:
     """Collected over one transaction. A command that is neither rejected nor deferred counts as applied.
 
     held: aggregates on which earlier commands wait. impatient: commands that have waited long enough. xid: of the
-    transaction, for who tells of the outcome. opened: rows of the statement with which the handler of the only command
-    begins, if it was sent already.
+    transaction, for who tells of the outcome. opened, closing: of the only command of a transaction, the rows of its
+    opening statement, and what is to be executed along with the commit.
     """
 
     held: Held = field(default_factory=Held)
@@ -42,9 +42,26 @@ class Effects:
     answers: dict[UUID, object] = field(default_factory=dict)
     xid: int = 0
     opened: list[tuple] | None = None
+    closing: list[Statement] | None = None
 
     def reject(self, envelope: Envelope, problem: Problem) -> None:
         self.problems[envelope.id] = problem
+
+    def open(self, envelope: Envelope) -> list[tuple]:
+        """The rows of the statement with which the command's handler begins (commands.py)."""
+        if self.opened is not None:
+            return self.opened
+        with statements.cursor() as cursor:
+            cursor.execute(*commands.opening_of(type(envelope.command))(envelope))
+            return cursor.fetchall()
+
+    def write(self, statement: Statement) -> None:
+        """Execute what returns nothing; its handler does not look for the effect, as it may come with the commit."""
+        if self.closing is not None:
+            self.closing.append(statement)
+            return
+        with statements.cursor() as cursor:
+            cursor.execute(*statement)
 
     def answer(self, envelope: Envelope, document: object) -> None:
         """What whoever waits for the command may be shown of its effect without another read (execute.py)."""
@@ -106,8 +123,9 @@ def claim_results(envelopes: list[Envelope]) -> set[UUID]:
 
 
 def claim_result(envelope: Envelope, effects: Effects) -> bool:
-    """`claim_results` of one command, whose handler's first statement goes along."""
+    """`claim_results` for the only command of a transaction: its opening statement goes along."""
     opening = commands.opening_of(type(envelope.command))
+    effects.closing = []
     with statements.cursor() as claimed, statements.cursor() as opened:
         with statements.opening():
             claimed.execute(*_claim([envelope]))

@@ -114,9 +114,11 @@ def _claim(envelopes: list[Envelope], found: Effects) -> bool:
 
 
 def _commit(found: Effects) -> Place:
-    """Record the events, commit, and ask where the primary is then: one trip, as nobody waits in between."""
+    """Write what is left, commit, and ask where the primary is then: one trip, as nobody waits in between."""
     with statements.cursor() as cursor:
         with statements.pipeline():
+            for statement in found.closing or ():
+                cursor.execute(*statement)
             if found.events:
                 events.append(found.events)
             # By Django, at the end of `atomic`, it would be a trip of its own.

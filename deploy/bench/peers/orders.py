@@ -13,7 +13,7 @@ from rest_framework.pagination import PageNumberPagination
 from rest_framework.permissions import IsAuthenticated
 
 from orders.models import Order, OrderItem
-from orders.rows import INSERT, LOCK, PRODUCT
+from orders.rows import INSERT, LOCK_AND_NUMBER, PRODUCT
 from socialapp.cqrs.ids import new_id
 from socialapp.identity.authentication import BearerAuthentication
 
@@ -45,8 +45,10 @@ def orders(request):
 def place(cursor, user_id, key: str, units: dict[str, int]) -> dict:
     order_id, command_id, time = new_id(), new_id(), now()
     cursor.execute(RESULT, [command_id, user_id, key, order_id, time])
-    cursor.execute(LOCK, [list(units)])
-    products = [dict(zip(PRODUCT, row, strict=True)) for row in cursor.fetchall()]
+    cursor.execute(LOCK_AND_NUMBER, [list(units)])
+    rows = cursor.fetchall()
+    products = [dict(zip(PRODUCT, row, strict=False)) for row in rows]
+    number = rows[0][-1]
     if any(product["stock"] < units[str(product["id"])] for product in products):
         raise ValueError("out of stock")
     lines = [
@@ -60,9 +62,8 @@ def place(cursor, user_id, key: str, units: dict[str, int]) -> dict:
         for product in products
     ]
     total = sum((product["price"] * units[str(product["id"])] for product in products), Decimal(0))
-    order = [order_id, user_id, "pending", "due", total, products[0]["currency"], "{}", "sandbox", "approve"]
+    order = [order_id, number, user_id, "pending", "due", total, products[0]["currency"], "{}", "sandbox", "approve"]
     cursor.execute(INSERT, [json.dumps(lines), order_id, *order, time + timedelta(minutes=30), time, time, 1])
-    number = cursor.fetchone()[0]
     cursor.execute(EVENTS, [json.dumps(events(order_id, command_id, user_id, number, time, products, lines, total))])
     return {"id": str(order_id), "number": number, "status": "pending", "total": str(total), "items": lines}
 
