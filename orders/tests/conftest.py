@@ -20,6 +20,7 @@ from socialapp.tests.client import PASSWORD, Api, register
 from socialapp.tests.conftest import author, clean_stores  # noqa: F401 fixtures
 from socialapp.tests.fixtures import CHECKOUT
 
+ORDERS = "/api/v1/orders"
 # Runs in the write role of the stack: adds products and prints their ids.
 SHELVED = """
 import json, sys
@@ -81,6 +82,16 @@ def eventually():
         while not condition():
             assert time.monotonic() < deadline, "it never came"
             time.sleep(0.1)
+
+    return wait
+
+
+@pytest.fixture
+def payments_rest(eventually):
+    """payments_rest(api) waits until none of the client's orders, whose payment method is LATER, is about to move."""
+
+    def wait(api: Api) -> None:
+        eventually(lambda: {one["payment"]["status"] for one in api.get(ORDERS).json()["results"]} == {"unknown"})
 
     return wait
 

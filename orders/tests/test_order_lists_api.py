@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from orders.tests.test_orders_api import LATER, ORDERS, place
+from orders.tests.conftest import ORDERS
+from orders.tests.test_orders_api import LATER, place
 from socialapp.tests.client import Answer, Api
 from socialapp.tests.http.browser import Browser
 from socialapp.tests.topology.test_frozen_cache import frozen, timed_get
@@ -31,10 +32,9 @@ def ids(answer) -> list[str]:
     return [order["id"] for order in answer.json()["results"]]
 
 
-def test_pages_lead_to_their_neighbours(user, tea, eventually):
+def test_pages_lead_to_their_neighbours(user, tea, payments_rest):
     made = ordered(user, tea, 5)
-    # Else a payment could move an order from one answer to the next.
-    eventually(lambda: {order["payment"]["status"] for order in user.get(ORDERS).json()["results"]} == {"unknown"})
+    payments_rest(user)
     first = user.get(f"{ORDERS}?limit=2")
     page = first.json()
     assert {**page, "results": 0, "next": 0} == {
@@ -93,8 +93,9 @@ def test_nobody_sees_the_orders_of_another(api, user, other_user, tea):
     assert Api(user.at, headers={"Authorization": "Bearer forged"}).get(ORDERS).status == 401
 
 
-def test_nobody_in_between_keeps_it(user, tea):
+def test_nobody_in_between_keeps_it(user, tea, payments_rest):
     ordered(user, tea)
+    payments_rest(user)
     del user.headers["Consistency-Token"]
     answers = [user.get(ORDERS) for _ in range(2)]
     for answer in answers:
