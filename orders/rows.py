@@ -8,14 +8,15 @@ import orjson
 from orders.lines import Line, Shelved
 from orders.models import Order
 from socialapp.cqrs import statements
-from socialapp.cqrs.commands import Statement
+from socialapp.cqrs.commands import IS_CLAIMED, Statement
 
 PRODUCT = ("id", "sku", "name", "price", "currency", "stock", "is_sold", "sequence")
 # In the order of their ids, so that two transactions cannot deadlock.
-LOCKED = "FROM orders_product WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"
-LOCK = f"SELECT {', '.join(PRODUCT)} {LOCKED}"
-# With the number of an order that is to be placed; one that is refused leaves a gap.
-LOCK_AND_NUMBER = f"SELECT {', '.join(PRODUCT)}, (SELECT nextval('orders_number')) {LOCKED}"
+LOCKED = "FROM orders_product WHERE {} id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"
+LOCK = f"SELECT {', '.join(PRODUCT)} {LOCKED.format('')}"
+# With the number of the order that is placed; a repeat of one that was neither waits nor draws another.
+NUMBER = "(SELECT nextval('orders_number'))"
+LOCK_AND_NUMBER = f"SELECT {', '.join(PRODUCT)}, {NUMBER} {LOCKED.format(f'{IS_CLAIMED} AND')}"
 INSERT = """
     WITH lines AS (
         SELECT * FROM json_to_recordset(%s::json) AS line (
@@ -34,9 +35,10 @@ INSERT = """
 """
 
 
-def locking(product_ids: Iterable[UUID]) -> Statement:
-    """Locks those that exist until the transaction ends, and draws the number of an order of them."""
-    return LOCK_AND_NUMBER, [list(product_ids)]
+def locking(command_id: UUID, product_ids: Iterable[UUID]) -> Statement:
+    """Locks those that exist until the transaction ends, and draws the number of an order of them; for a command that
+    is claimed in this transaction."""
+    return LOCK_AND_NUMBER, [command_id, list(product_ids)]
 
 
 def locked(rows: list[tuple]) -> tuple[dict[UUID, Shelved], int]:

@@ -23,10 +23,15 @@ CONN_MAX_AGE = 0 if READS else 60
 PATIENCE = 1 if READS else 2 if WEB else 0
 
 
+# Seconds, and milliseconds, after which a peer counts as lost that has gone without a word. Nothing on a local socket.
+LOST = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+
+
 def connection(url: str, *, patience: float = PATIENCE) -> dict:
     """Django's settings of one Postgres server, with timeouts on everything that leaves the process."""
     parsed = environ_url(url)
     options = {
+        **LOST,
         **parsed.get("OPTIONS", {}),
         "connect_timeout": 2,
         "application_name": f"socialapp-{ROLE}",

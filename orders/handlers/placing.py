@@ -20,11 +20,11 @@ LINE = ("product_id", "sku", "name", "quantity", "unit_price")
 ADDRESS = ("name", "line1", "line2", "city", "region", "postcode", "country")
 
 
-def _opening(envelope: Envelope) -> Statement:
-    return locking(product_id for product_id, _ in map(split, envelope.command.items))
+def _locking(envelope: Envelope) -> Statement:
+    return locking(envelope.id, (product_id for product_id, _ in map(split, envelope.command.items)))
 
 
-@handles(PlaceOrder, opening=_opening)
+@handles(PlaceOrder, first=_locking)
 def place_order(envelopes: list[Envelope], effects: Effects) -> None:
     for envelope in envelopes:
         try:
@@ -37,12 +37,12 @@ def _place(envelope: Envelope, effects: Effects) -> None:
     """Raises Problem, all of them before anything is written: a rejection is kept, and with it what was written."""
     units = wanted(envelope.command.items)
     address = address_of(envelope.actor_id, envelope.command.address_id)
-    products, number = locked(effects.open(envelope))
+    products, number = locked(effects.first_rows(envelope))
     stock.require(units, products)
     currency = currency_of(products)
     lines = lines_of(units, products)
     order = _order(envelope, number, lines, currency, address)
-    effects.write(inserting(order, lines))
+    effects.write_last(inserting(order, lines))
     stock.tell_moved(units, products, envelope, effects)
     effects.emit(
         envelope, _told(order, lines, keep_address(order)), aggregate_id=order.pk, aggregate_version=order.version
@@ -61,7 +61,10 @@ def address_of(user_id: UUID, address_id: str | None) -> dict:
 
 
 def keep_address(order: Order) -> str:
-    """Write down where an order goes to; the name of that in events, "" for nowhere."""
+    """Write down where an order goes to; the name of that in events, "" for nowhere.
+
+    The order itself may be written later in the transaction: its key is looked for at the commit.
+    """
     return str(OrderAddress.objects.create(id=new_id(), order=order, address=order.address).pk) if order.address else ""
 
 

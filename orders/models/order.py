@@ -42,8 +42,8 @@ class Payment(models.TextChoices):
 class Order(models.Model):
     """version: rises with every event about the order; what If-Match compares.
 
-    number: for people, in the order of placing, with gaps. address: as it was when the order was placed, {} for none.
-    held_until: an order that is not paid by then is cancelled, and its stock returns.
+    number: for people, about in the order of placing, with gaps. address: as it was when the order was placed, {} for
+    none. held_until: an order that is not paid by then is cancelled, and its stock returns.
     """
 
     id = models.UUIDField(primary_key=True, editable=False)

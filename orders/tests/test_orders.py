@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal
 
 import pytest
@@ -149,6 +149,18 @@ def test_a_repeated_key_is_the_same_order_and_also_the_same_refusal(add_product,
     refused("out_of_stock", place, {tea: 2}, key="k-2")
     with pytest.raises(IdempotencyKeyReused):
         execute(ChangeOrder(), actor_id=Order.objects.get(pk=first.resource_id).user_id, idempotency_key="k-1")
+
+
+def test_a_repeat_does_not_wait_for_the_stock_and_draws_no_number(add_product, place):
+    tea = add_product(stock=3)
+    first = place({tea: 1}, key="once").resource_id
+    with closing(connections.create_connection("default")) as other:
+        other.set_autocommit(False)
+        other.cursor().execute("SELECT FROM orders_product WHERE id = %s FOR UPDATE", [tea])
+        connections["default"].cursor().execute("SET lock_timeout = 50")
+        assert [place({tea: 1}, key="once").resource_id for _ in range(3)] == [first] * 3
+    assert shown(place({tea: 1}).resource_id)["number"] == shown(first)["number"] + 1
+    connections["default"].close()
 
 
 def test_many_at_once_sell_what_there_is_and_no_more(add_product, place):

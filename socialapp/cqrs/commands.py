@@ -13,6 +13,8 @@ import orjson
 
 # SQL and its parameters.
 Statement = tuple[str, Sequence]
+# Whether the command with this id was claimed in this transaction, or has been applied: a condition.
+IS_CLAIMED = "EXISTS (SELECT FROM cqrs_commandresult WHERE id = %s)"
 
 PRIMITIVES = (str, int, bool, str | None, int | None, bool | None, tuple[str, ...])
 
@@ -135,7 +137,7 @@ class DuplicateRegistration(RuntimeError):
 _types: dict[tuple[str, int], CommandType] = {}
 _by_class: dict[type, CommandType] = {}
 _handlers: dict[type, Callable] = {}
-_openings: dict[type, Callable[[Envelope], Statement]] = {}
+_first: dict[type, Callable[[Envelope], Statement]] = {}
 
 
 def command(resource: str, *, version: int = 1, aggregate: str | None = None, commutes: bool = False):
@@ -153,19 +155,19 @@ def command(resource: str, *, version: int = 1, aggregate: str | None = None, co
     return declare
 
 
-def handles(cls: type, *, opening: Callable[[Envelope], Statement] | None = None):
+def handles(cls: type, *, first: Callable[[Envelope], Statement] | None = None):
     """Declare the one handler of a command class: handler(envelopes, effects) applies a batch of that type.
 
-    opening: the statement with which it begins on each command, by `effects.open`. Known before, it can be sent along
-    with what comes before handlers. It raises no Problem: that is for the handler to find.
+    first: the statement with which it begins on each command, whose rows it gets by `effects.first_rows`. It is sent
+    before anybody knows whether the command is a repeat; if it does more than look, it asks whether it IS_CLAIMED.
     """
 
     def declare(handler: Callable) -> Callable:
         if cls in _handlers:
             raise DuplicateRegistration(f"{cls.__name__} has two handlers")
         _handlers[cls] = handler
-        if opening:
-            _openings[cls] = opening
+        if first:
+            _first[cls] = first
         return handler
 
     return declare
@@ -183,8 +185,8 @@ def handler_of(cls: type) -> Callable:
     return _handlers[cls]
 
 
-def opening_of(cls: type) -> Callable[[Envelope], Statement] | None:
-    return _openings.get(cls)
+def first_statement_of(cls: type) -> Callable[[Envelope], Statement] | None:
+    return _first.get(cls)
 
 
 def find(name: str, version: int) -> CommandType:

@@ -30,8 +30,8 @@ class Effects:
     """Collected over one transaction. A command that is neither rejected nor deferred counts as applied.
 
     held: aggregates on which earlier commands wait. impatient: commands that have waited long enough. xid: of the
-    transaction, for who tells of the outcome. opened, closing: of the only command of a transaction, the rows of its
-    opening statement, and what is to be executed along with the commit.
+    transaction, for who tells of the outcome. alone: there is one command in the transaction; then `rows` are those of
+    its handler's first statement, once it was executed, and `last` is to be executed along with the commit.
     """
 
     held: Held = field(default_factory=Held)
@@ -41,24 +41,25 @@ class Effects:
     deferred: set[UUID] = field(default_factory=set)
     answers: dict[UUID, object] = field(default_factory=dict)
     xid: int = 0
-    opened: list[tuple] | None = None
-    closing: list[Statement] | None = None
+    alone: bool = False
+    rows: list[tuple] | None = None
+    last: list[Statement] = field(default_factory=list)
 
     def reject(self, envelope: Envelope, problem: Problem) -> None:
         self.problems[envelope.id] = problem
 
-    def open(self, envelope: Envelope) -> list[tuple]:
-        """The rows of the statement with which the command's handler begins (commands.py)."""
-        if self.opened is not None:
-            return self.opened
+    def first_rows(self, envelope: Envelope) -> list[tuple]:
+        """Of the statement with which the command's handler begins (commands.py); once per command."""
+        if self.rows is not None:
+            return self.rows
         with statements.cursor() as cursor:
-            cursor.execute(*commands.opening_of(type(envelope.command))(envelope))
+            cursor.execute(*commands.first_statement_of(type(envelope.command))(envelope))
             return cursor.fetchall()
 
-    def write(self, statement: Statement) -> None:
-        """Execute what returns nothing; its handler does not look for the effect, as it may come with the commit."""
-        if self.closing is not None:
-            self.closing.append(statement)
+    def write_last(self, statement: Statement) -> None:
+        """Execute what returns nothing, now or with the commit: what the handler executes after it may not see it."""
+        if self.alone:
+            self.last.append(statement)
             return
         with statements.cursor() as cursor:
             cursor.execute(*statement)
@@ -117,25 +118,24 @@ def _ready(envelopes: list[Envelope], effects: Effects) -> list[Envelope]:
 def claim_results(envelopes: list[Envelope]) -> set[UUID]:
     """Insert a result for each command; returns the ids that had none yet. The others have been applied before."""
     with statements.cursor() as cursor:
-        with statements.opening():
-            cursor.execute(*_claim(envelopes))
+        with statements.with_begin():
+            cursor.execute(*_claiming(envelopes))
         return {row[0] for row in cursor.fetchall()}
 
 
-def claim_result(envelope: Envelope, effects: Effects) -> bool:
-    """`claim_results` for the only command of a transaction: its opening statement goes along."""
-    opening = commands.opening_of(type(envelope.command))
-    effects.closing = []
-    with statements.cursor() as claimed, statements.cursor() as opened:
-        with statements.opening():
-            claimed.execute(*_claim([envelope]))
-            if opening:
-                opened.execute(*opening(envelope))
-        effects.opened = opened.fetchall() if opening else None
+def claim_and_begin(envelope: Envelope, effects: Effects) -> bool:
+    """`claim_results` of the only command in a transaction; the first statement of its handler goes along."""
+    first = commands.first_statement_of(type(envelope.command))
+    with statements.cursor() as claimed, statements.cursor() as begun:
+        with statements.with_begin():
+            claimed.execute(*_claiming([envelope]))
+            if first:
+                begun.execute(*first(envelope))
+        effects.rows = begun.fetchall() if first else None
         return claimed.fetchone() is not None
 
 
-def _claim(envelopes: list[Envelope]) -> Statement:
+def _claiming(envelopes: list[Envelope]) -> Statement:
     rows = [
         {
             "id": envelope.id,

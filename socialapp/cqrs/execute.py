@@ -19,6 +19,8 @@ from socialapp.cqrs.models import CommandResult
 from socialapp.cqrs.problems import IdempotencyKeyReused, Problem, Unavailable
 from socialapp.cqrs.routing import DOWN
 
+# Classes of SQLSTATE after which a commit may have happened: connections that break, and what somebody ended.
+UNCERTAIN = ("08", "57")
 # (timeline, position) of the primary.
 Place = tuple[int, int]
 
@@ -92,24 +94,33 @@ def _perform(envelopes: list[Envelope]) -> tuple[Effects, Place] | None:
 
     A rejection is remembered, its effects are not.
     """
-    became = "The primary database cannot be reached; nothing was changed."
+    committing = False
     try:
         with transaction.atomic(durable=True):
             # Whoever waits for the answer is told at once what is missing.
-            found = Effects(impatient={envelope.id for envelope in envelopes})
+            found = Effects(impatient={envelope.id for envelope in envelopes}, alone=len(envelopes) == 1)
             if not _claim(envelopes, found):
                 return None
             effects.perform(envelopes, found)
-            became = "The primary database was lost at the commit. The same Idempotency-Key does nothing twice."
+            committing = True
             return found, _commit(found)
     except DOWN as error:
         connections["default"].close()
-        raise Unavailable(became) from error
+        raise Unavailable(_told(error, committing)) from error
+
+
+def _told(error: Exception, committing: bool) -> str:
+    state = getattr(error.__cause__, "sqlstate", None)
+    if state and not state.startswith(UNCERTAIN):
+        return "The primary database could not do it just now; nothing was changed."
+    if committing:
+        return "The primary database was lost at the commit. The same Idempotency-Key does nothing twice."
+    return "The primary database cannot be reached; nothing was changed."
 
 
 def _claim(envelopes: list[Envelope], found: Effects) -> bool:
-    if len(envelopes) == 1:
-        return effects.claim_result(envelopes[0], found)
+    if found.alone:
+        return effects.claim_and_begin(envelopes[0], found)
     return bool(effects.claim_results(envelopes))
 
 
@@ -117,7 +128,7 @@ def _commit(found: Effects) -> Place:
     """Write what is left, commit, and ask where the primary is then: one trip, as nobody waits in between."""
     with statements.cursor() as cursor:
         with statements.pipeline():
-            for statement in found.closing or ():
+            for statement in found.last:
                 cursor.execute(*statement)
             if found.events:
                 events.append(found.events)

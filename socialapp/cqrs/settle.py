@@ -91,7 +91,7 @@ def _drop(stale: set[str], position: int) -> set[str] | None:
         return None
 
 
-# Nobody's answer waits until the consumers are woken, which takes as long again.
+# Of those who share a run only the first waits until the consumers are woken, which takes as long again.
 _dropped_together = Together(_drop_all, after=_wake_for, apart=APART)
 
 

@@ -43,8 +43,8 @@ def pipeline() -> Iterator[None]:
         yield
 
 
-def opening() -> AbstractContextManager:
-    """For the first statement of a transaction: BEGIN goes with it. Without effect in one that has begun."""
+def with_begin() -> AbstractContextManager:
+    """For the first statements of a transaction: BEGIN goes with them. Without effect in one that has begun."""
     begun = connections["default"].connection.info.transaction_status != TransactionStatus.IDLE
     return nullcontext() if begun else pipeline()
 

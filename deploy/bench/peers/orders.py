@@ -45,7 +45,7 @@ def orders(request):
 def place(cursor, user_id, key: str, units: dict[str, int]) -> dict:
     order_id, command_id, time = new_id(), new_id(), now()
     cursor.execute(RESULT, [command_id, user_id, key, order_id, time])
-    cursor.execute(LOCK_AND_NUMBER, [list(units)])
+    cursor.execute(LOCK_AND_NUMBER, [command_id, list(units)])
     rows = cursor.fetchall()
     products = [dict(zip(PRODUCT, row, strict=False)) for row in rows]
     number = rows[0][-1]

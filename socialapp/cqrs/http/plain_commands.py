@@ -59,6 +59,7 @@ def _answer(view: type[CommandView], arguments: dict, request: PlainRequest) -> 
         request.consistency_token = consistency.presented(request)
     except BadToken:
         return None
+    close_old_connections()
     try:
         asked = view()
         asked.setup(request, **arguments)

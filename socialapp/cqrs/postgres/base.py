@@ -7,12 +7,15 @@ import time
 import psycopg
 from django.db.backends.postgresql import base
 from django.db.backends.postgresql.psycopg_any import IsolationLevel
+from psycopg.pq import TransactionStatus
 
 from socialapp.cqrs import deadlines
 from socialapp.cqrs.deadlines import PatientConnection
 
 # Seconds between two attempts to connect.
 BETWEEN = 0.1
+# One that was closed is UNKNOWN; a task that was ended in the middle of a statement leaves one ACTIVE.
+BUSY = (TransactionStatus.ACTIVE, TransactionStatus.UNKNOWN)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -35,5 +38,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 time.sleep(BETWEEN)
 
     def is_usable(self) -> bool:
-        """Whether its server has closed it since; that of a kept one shows without asking."""
-        return not self.connection.closed and not deadlines.has_news(self.connection)
+        """Whether its server has closed it since, or owes an answer: of a kept one that shows without asking."""
+        if self.connection is None or self.connection.info.transaction_status in BUSY:
+            return False
+        return not deadlines.has_news(self.connection)

@@ -59,6 +59,16 @@ def test_a_lost_connection_is_told_with_what_is_known(author, monkeypatch, broke
     make_staff(author)
 
 
+def test_what_the_primary_refuses_at_the_commit_is_known_not_to_have_happened(author):
+    with closing(connections.create_connection("default")) as other:
+        other.set_autocommit(False)
+        other.cursor().execute("LOCK TABLE cqrs_event IN ACCESS EXCLUSIVE MODE")
+        connections["default"].cursor().execute("SET lock_timeout = 50")
+        with pytest.raises(Unavailable, match="just now; nothing was changed"):
+            make_staff(author)
+    make_staff(author)
+
+
 @pytest.fixture
 def shared(monkeypatch) -> list[list[settle.Committed]]:
     """The runs in which transactions were settled together."""
