@@ -8,19 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import Error, connections, transaction
 
 from socialapp.cqrs import effects, events, roles, servers, settle, statements
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.consistency import Token
 from socialapp.cqrs.effects import Effects
+from socialapp.cqrs.failures import is_infrastructure
 from socialapp.cqrs.ids import new_id, partition_of
 from socialapp.cqrs.models import CommandResult
 from socialapp.cqrs.problems import IdempotencyKeyReused, Problem, Unavailable
-from socialapp.cqrs.routing import DOWN
 
-# Classes of SQLSTATE after which a commit may have happened: connections that break, and what somebody ended.
-UNCERTAIN = ("08", "57")
+# Classes of SQLSTATE: of a connection that breaks, and those after which a commit may have happened, as 57 is what
+# somebody or something ended.
+LOST = "08"
+UNCERTAIN = (LOST, "57")
 # (timeline, position) of the primary.
 Place = tuple[int, int]
 
@@ -104,18 +106,21 @@ def _perform(envelopes: list[Envelope]) -> tuple[Effects, Place] | None:
             effects.perform(envelopes, found)
             committing = True
             return found, _commit(found)
-    except DOWN as error:
+    except Error as error:
+        if not is_infrastructure(error):
+            raise
+        # Also of a server that answers: it may have become a replica.
         connections["default"].close()
         raise Unavailable(_told(error, committing)) from error
 
 
 def _told(error: Exception, committing: bool) -> str:
-    state = getattr(error.__cause__, "sqlstate", None)
-    if state and not state.startswith(UNCERTAIN):
-        return "The primary database could not do it just now; nothing was changed."
-    if committing:
+    state = getattr(error.__cause__, "sqlstate", None) or LOST
+    if committing and state.startswith(UNCERTAIN):
         return "The primary database was lost at the commit. The same Idempotency-Key does nothing twice."
-    return "The primary database cannot be reached; nothing was changed."
+    if state.startswith(LOST):
+        return "The primary database cannot be reached; nothing was changed."
+    return "The primary database could not do it just now; nothing was changed."
 
 
 def _claim(envelopes: list[Envelope], found: Effects) -> bool:

@@ -13,6 +13,7 @@ from socialapp.cqrs import cache, effects, events, execute, keys, settle, valkey
 from socialapp.cqrs.models import CommandResult
 from socialapp.cqrs.problems import Unavailable
 from socialapp.cqrs.together import Together
+from socialapp.tests.kernel.test_infrastructure_errors import RAISE
 
 TERMINATE = "SELECT pg_terminate_backend(%s)"
 
@@ -67,6 +68,18 @@ def test_what_the_primary_refuses_at_the_commit_is_known_not_to_have_happened(au
         with pytest.raises(Unavailable, match="just now; nothing was changed"):
             make_staff(author)
     make_staff(author)
+
+
+def test_a_primary_that_became_a_replica_is_left(author, monkeypatch):
+    """Its connection works well, and would be kept."""
+
+    def refused(*_):
+        connections["default"].cursor().execute(RAISE.format("25006"))
+
+    monkeypatch.setattr(effects, "perform", refused)
+    with pytest.raises(Unavailable, match="nothing was changed"):
+        make_staff(author)
+    assert connections["default"].connection is None
 
 
 @pytest.fixture
