@@ -7,9 +7,9 @@ from django.db import transaction
 from orders.commands import CancelOrder, ChangeOrder
 from orders.events import OrderAddressChanged, OrderItemsChanged
 from orders.handlers import stock
-from orders.handlers.placing import address_of, currency_of, insert_lines, keep_address
+from orders.handlers.placing import address_of, currency_of, described, insert_lines, keep_address
 from orders.handlers.transitions import tell
-from orders.lines import lines_of, total_of, wanted
+from orders.lines import Line, lines_of, total_of, wanted
 from orders.machine import Change, InvalidTransition, move
 from orders.models import Order, OrderItem, Payment, Status
 from orders.rows import lock_products
@@ -29,13 +29,20 @@ class PaymentInProgress(Problem):
 @handles(ChangeOrder)
 def change_order(envelopes: list[Envelope], effects: Effects) -> None:
     for envelope in envelopes:
-        on_locked_order(envelope, effects, _change)
+        _answer_with(on_locked_order(envelope, effects, _change), envelope, effects)
 
 
 @handles(CancelOrder)
 def cancel_order(envelopes: list[Envelope], effects: Effects) -> None:
     for envelope in envelopes:
-        on_locked_order(envelope, effects, _cancel)
+        _answer_with(on_locked_order(envelope, effects, _cancel), envelope, effects)
+
+
+def _answer_with(order: Order | None, envelope: Envelope, effects: Effects) -> None:
+    """What it became by this change: another one may follow before it could be read."""
+    if order:
+        items = OrderItem.objects.filter(order=order).order_by("product_id")
+        effects.answer(envelope, described(order, [Line.of(item) for item in items]))
 
 
 def on_locked_order(
@@ -44,8 +51,8 @@ def on_locked_order(
     change: Callable[[Change], None],
     *,
     lock: Callable[[Envelope], Order] | None = None,
-) -> None:
-    """Run `change` on the order and save it; all of it or, when a Problem is raised, nothing.
+) -> Order | None:
+    """Run `change` on the order and save it; all of it or, when a Problem is raised, nothing, and None is returned.
 
     lock: finds the order and locks its row; by default as the actor's own, in the version that was expected.
     """
@@ -55,9 +62,11 @@ def on_locked_order(
             order = (lock or _own)(envelope)
             change(Change(order, envelope, effects, getattr(envelope.command, "reason", "")))
             order.save()
+            return order
     except Problem as problem:
         del effects.events[told:]
         effects.reject(envelope, problem)
+        return None
 
 
 def locked(envelope: Envelope) -> Order:

@@ -270,6 +270,21 @@ def test_an_order_is_held_for_a_while(add_product, place, settings):
     assert order.held_until - order.created_at == settings.ORDER_HOLD and order.held_until > now()
 
 
+def test_a_change_is_answered_with_what_it_made_of_the_order(add_product, author, place):
+    """By the ETag under which it is read. To read it for the answer would show what another change made of it."""
+    tea, cup = add_product(stock=9), add_product(stock=9)
+    order = place({tea: 2}).resource_id
+    home = execute(AddAddress(name="Ada", line1="1 Byron Row", city="London", country="GB"), actor_id=author)
+    changes = [{"items": (f"{cup} 1", f"{tea} 3")}, {"address_id": str(home.resource_id)}, {"expected_version": 3}]
+    for fields in changes:
+        executed = change(order, author, **fields)
+        (row,) = get_orders([order], "default")
+        assert order_fragment(executed.answer) == order_fragment(row), fields
+    executed = cancel(order, author)
+    (row,) = get_orders([order], "default")
+    assert row["status"] == "cancelled" and order_fragment(executed.answer) == order_fragment(row)
+
+
 def test_an_order_keeps_its_address_and_events_do_not_tell_it(add_product, author, place):
     product = add_product(stock=2)
     fields = {"name": "Ada", "line1": "1 Byron Row", "city": "London", "country": "GB"}

@@ -15,7 +15,8 @@ from socialapp.cqrs.problems import Unavailable
 from socialapp.cqrs.together import Together
 from socialapp.tests.kernel.test_infrastructure_errors import RAISE
 
-TERMINATE = "SELECT pg_terminate_backend(%s)"
+# And waits until it has ended; milliseconds.
+TERMINATE = "SELECT pg_terminate_backend(%s, 5000)"
 
 pytestmark = pytest.mark.usefixtures("clean_stores")
 
