@@ -21,17 +21,16 @@ PREPARED_STATEMENTS = env.bool("PREPARED_STATEMENTS", default=True)
 CONN_MAX_AGE = 0 if READS else 60
 # Seconds that a request waits for a connection. A reader has other servers to ask; a task is simply done later.
 PATIENCE = 1 if READS else 2 if WEB else 0
-
-
-# Seconds, and milliseconds, after which a peer counts as lost that has gone without a word. Nothing on a local socket.
-LOST = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+# A peer that has gone without a word is given up after 10 s (in milliseconds) with a statement under way, after 25 s
+# without one. On a local socket it means nothing.
+VANISHED = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 
 
 def connection(url: str, *, patience: float = PATIENCE) -> dict:
     """Django's settings of one Postgres server, with timeouts on everything that leaves the process."""
     parsed = environ_url(url)
     options = {
-        **LOST,
+        **VANISHED,
         **parsed.get("OPTIONS", {}),
         "connect_timeout": 2,
         "application_name": f"socialapp-{ROLE}",
