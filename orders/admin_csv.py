@@ -34,6 +34,10 @@ class Waiting(CacheStorage):
 
     CACHE_LIFETIME = 3600
 
+    def save(self, data: bytes):
+        """The cache holds JSON, which has no bytes. `Upload` has checked that the file is UTF-8."""
+        super().save(data.decode("utf-8-sig"))
+
     def read(self):
         content = super().read()
         if content is None:

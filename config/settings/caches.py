@@ -28,7 +28,13 @@ def valkey(url: str, timeout: float, **options) -> dict:
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": url,
         "KEY_PREFIX": "socialapp",
-        "OPTIONS": {"CLIENT_CLASS": "django_redis.client.DefaultClient", "CONNECTION_POOL_KWARGS": pool, **options},
+        "OPTIONS": {
+            "CLIENT_CLASS": "django_redis.client.DefaultClient",
+            # The default is pickle: whoever can write a session could run code in every process that reads it.
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+            "CONNECTION_POOL_KWARGS": pool,
+            **options,
+        },
     }
 
 
@@ -46,5 +52,5 @@ CACHES = {
 if EVENTS_STREAM_URL:
     CACHES["event_stream"] = valkey(EVENTS_STREAM_URL, timeout=3)
 
-SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+SESSION_ENGINE = "socialapp.identity.sessions"
 SESSION_CACHE_ALIAS = "default"

@@ -11,6 +11,9 @@ def broker_url(url: str) -> str:
 
 
 CELERY_BROKER_URL = env.str("BROKER_URL", default=broker_url(env.str("STATE_URL")))
+# Celery's defaults, stated: a message in any other format, pickle above all, is refused.
+CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = CELERY_EVENT_SERIALIZER = "json"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "commands"
 CELERY_TASK_ROUTES = {

@@ -1,8 +1,12 @@
 """Sessions of browsers: their cookies, CSRF, where a log-in leads, and what other sites can do with them."""
 
+import pickle
+from pathlib import Path
 from urllib.parse import quote
 
+import psycopg
 import pytest
+from redis import Redis
 
 from socialapp.tests.client import PASSWORD, Api
 from socialapp.tests.http.browser import Browser, set_cookies
@@ -117,3 +121,54 @@ def test_a_page_shows_what_others_wrote_as_text(browser, user):
     created = user.create_post(text)
     page = browser.get(f"/api/v1/posts/{created['id']}").body
     assert b"<script>alert(1)" not in page and b"<img src=x" not in page
+
+
+# ---- sessions that are no more, or never were ----
+
+
+def execute(stack, sql: str, *values: object) -> None:
+    with psycopg.connect(stack.environment("worker")["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute(sql, values)
+
+
+@pytest.fixture(params=["gateway", "read-1", "write-1"])
+def way(request, stack, stack_url):
+    return stack_url if request.param == "gateway" else stack.socket(request.param)
+
+
+def test_a_browser_whose_session_has_ended_is_anonymous(stack, way, logged_in):
+    """The read pool may not delete the session: it answered 503."""
+    browser = Browser(Api(way), dict(logged_in.cookies))
+    assert browser.get("/api/v1/me", Host="127.0.0.1", Accept="application/json").status == 200
+    execute(stack, "UPDATE accounts_user SET password = 'another' WHERE username = %s", logged_in.username)
+    statuses = []
+    # A replica may take a moment to hear of it.
+    while not statuses or (statuses[-1] == 200 and len(statuses) < 500):
+        browser.cookies = dict(logged_in.cookies)
+        statuses.append(browser.get("/api/v1/me", Host="127.0.0.1", Accept="application/json").status)
+    assert statuses[-1] == 401
+    page = Browser(Api(way), dict(logged_in.cookies)).get("/api/v1/timelines/public", Host="127.0.0.1")
+    assert page.status == 200 and logged_in.username.encode() not in page.body
+
+
+class Bomb:
+    """Leaves a file behind where it is unpickled."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("content", ["pickle", "no JSON", "JSON of another shape"])
+def test_a_session_that_cannot_be_decoded_is_nobodys_and_runs_nothing(stack, way, logged_in, tmp_path, content):
+    bomb = tmp_path / "bomb"
+    tmp_path.chmod(0o777)
+    contents = {"pickle": pickle.dumps({"a": Bomb(bomb)}), "no JSON": b"\xff{", "JSON of another shape": b'["a"]'}
+    key = f"socialapp:1:django.contrib.sessions.cache{logged_in.cookies['sessionid']}"
+    with Redis.from_url(stack.environment("worker")["STATE_URL"]) as state:
+        assert state.set(key, contents[content], xx=True)
+    browser = Browser(Api(way), dict(logged_in.cookies))
+    refused(browser.get("/api/v1/me", Host="127.0.0.1", Accept="application/json"), 401)
+    assert not bomb.exists()
