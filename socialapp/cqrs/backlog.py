@@ -62,24 +62,6 @@ def in_log() -> list[InLog]:
     return [_measured(partition, *answer) for partition, answer in enumerate(pipeline.execute())]
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Bytes of a server of the log. most: it takes no commands beyond that; 0 is as much as there is."""
-
-    used: int
-    most: int
-
-    @property
-    def share(self) -> float:
-        return self.used / self.most if self.most else 0.0
-
-
-def log_memory() -> Memory:
-    """Of the log's fullest server. Raises valkey.UNREACHABLE."""
-    found = [server.info("memory") for server in valkey.primaries(valkey.command_log())]
-    return max((Memory(one["used_memory"], one["maxmemory"]) for one in found), key=lambda memory: memory.share)
-
-
 def in_inbox() -> dict[int, tuple[int, float]]:
     """(commands, seconds since the oldest was accepted) by partition. Raises what routing.DOWN names."""
     with connections[PRIMARY].cursor() as cursor:

@@ -8,6 +8,7 @@ import time
 from threading import Lock
 
 from redis.exceptions import ConnectionError as ServerUnreachable
+from redis.exceptions import OutOfMemoryError
 
 from socialapp.cqrs import valkey
 
@@ -17,7 +18,8 @@ class Open(ServerUnreachable):
 
 
 class Breaker:
-    """`with breaker:` around each call of a Valkey: raises Open while it is open, and trips on what UNREACHABLE names.
+    """`with breaker:` around each call of a Valkey: raises Open while it is open, and trips on what UNREACHABLE names,
+    except when the server says that it is full: then it answers.
     Around anything else: ask `admits`, then tell it with `trip` or `close` what came of it.
 
     open_for: seconds, jittered, so that processes do not come back all at once. Then one caller at a time probes,
@@ -58,7 +60,7 @@ class Breaker:
             raise Open("the server failed a moment ago")
 
     def __exit__(self, kind, error, traceback) -> None:
-        if error is None:
+        if error is None or isinstance(error, OutOfMemoryError):
             self.close()
         elif isinstance(error, valkey.UNREACHABLE):
             self.trip()

@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 from django.conf import settings
 
-from socialapp.cqrs import keys, valkey
+from socialapp.cqrs import keys, memory, valkey
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.models import InboxCommand
 from socialapp.cqrs.problems import IdempotencyKeyReused
@@ -53,12 +53,12 @@ def mark(envelope: Envelope) -> None:
 
 
 def remember(accepted: Iterable[Acceptable]) -> None:
-    """Claim the keys of commands that were accepted without the log."""
+    """Claim the keys of commands that were accepted without the log. A full one leaves that to their rows."""
     pipeline = valkey.command_log().pipeline(transaction=False)
     for one in accepted:
         if one.idempotency_key:
             pipeline.set(_key(one), _encode(one, logged=True), nx=True, ex=settings.IDEMPOTENCY_TTL)
-    pipeline.execute()
+    memory.execute_spared(pipeline)
 
 
 def require_same(fingerprint: str | None, first: str | None) -> None:

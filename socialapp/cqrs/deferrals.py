@@ -7,7 +7,7 @@ A command is put here before the stream lets go of it: a crash in between double
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from socialapp.cqrs import keys, valkey
+from socialapp.cqrs import keys, memory, valkey
 from socialapp.cqrs.commands import Envelope, Stranger
 from socialapp.cqrs.ids import PARTITIONS
 from socialapp.cqrs.log import Entry
@@ -63,9 +63,10 @@ def is_full(partition: int) -> bool:
 
 def put(partition: int, waiting: Iterable[Waiting]) -> None:
     """Set commands aside, or change when one that is there is due."""
-    members = {_encode(one): one.due for one in waiting}
+    members = [part for one in waiting for part in (one.due, _encode(one))]
     if members:
-        valkey.command_log().zadd(keys.waiting(partition), members)
+        # They come out of the log itself, at most MOST: a full one must not keep the commands behind them waiting.
+        memory.always(valkey.command_log(), "ZADD", keys.waiting(partition), *members)
 
 
 def remove(partition: int, waiting: Iterable[Waiting]) -> None:

@@ -13,7 +13,7 @@ import orjson
 from django.conf import settings
 from redis.exceptions import RedisError, ResponseError
 
-from socialapp.cqrs import claims, inbox, keys, valkey
+from socialapp.cqrs import claims, inbox, keys, memory, valkey
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.ids import PARTITIONS, partition_of
 from socialapp.cqrs.models import InboxCommand
@@ -57,14 +57,18 @@ redis.call('SET', KEYS[2], ARGV[3], 'NX', 'EX', ARGV[4])
 return {text, redis.call('SET', KEYS[3], text, 'NX') and 1 or 0}
 """
 )
-RAISE_CLOCK = """
+RAISE_CLOCK = """#!lua flags=allow-oom
 if tonumber(ARGV[1]) > tonumber(redis.call('GET', KEYS[1]) or '0') then redis.call('SET', KEYS[1], ARGV[1]) end
+"""
+# Without it nobody can read a stream, and so nobody could empty a full log.
+MAKE_GROUP = """#!lua flags=allow-oom
+return redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
 """
 _appending = Script(APPEND)
 
 # The flag of a partition holds a number that the one message under way for it carries. Another message is an old one:
 # were it obeyed, it would put a new one in its place, and under load messages would become ever more.
-_setting = Script("""
+_setting = Script("""#!lua flags=allow-oom
 local held = redis.call('GET', KEYS[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -182,7 +186,10 @@ def read(partition: int, *, limit: int) -> list[Entry]:
 
 
 def _take_over(partition: int, kept: list[InboxCommand]) -> None:
-    """What the log would know if it had been there: idempotency keys, statuses, and how far the stamps have come."""
+    """What the log would know if it had been there: idempotency keys, statuses, and how far the stamps have come.
+
+    A full log learns of the stamps only; keys and statuses are looked up in the rows on the primary then.
+    """
     claims.remember(kept)
     pipeline = valkey.command_log().pipeline(transaction=False)
     for command in kept:
@@ -191,7 +198,7 @@ def _take_over(partition: int, kept: list[InboxCommand]) -> None:
         pipeline.set(keys.status(command.pk), orjson.dumps(status), nx=True, ex=ACCEPTED_TTL)
     # The pipelines of a cluster refuse eval(), but not this.
     pipeline.execute_command("EVAL", RAISE_CLOCK, 1, keys.clock(partition), kept[-1].stamp)
-    pipeline.execute()
+    memory.execute_spared(pipeline)
 
 
 def _read_group(partition: int, start: str, limit: int) -> list[Entry]:
@@ -202,7 +209,7 @@ def _read_group(partition: int, start: str, limit: int) -> list[Entry]:
         if "NOGROUP" not in str(error):
             raise
         # From 0, so that commands appended before the first reader came are read too.
-        valkey.command_log().xgroup_create(stream, GROUP, id="0", mkstream=True)
+        valkey.command_log().eval(MAKE_GROUP, 1, stream, GROUP)
         return _read_group(partition, start, limit)
     rows = dict(answer).get(stream.encode(), []) if isinstance(answer, list) else _rows(answer)
     return [Entry(log_id, fields[b"c"], int(fields[b"s"])) for log_id, fields in rows if fields]
@@ -228,7 +235,7 @@ def put_away(partition: int, entries: Iterable[Entry]) -> None:
     """Keep entries that are no commands where they stop nobody and somebody can look at them."""
     entries = list(entries)
     for entry in entries:
-        valkey.command_log().xadd(keys.unreadable(partition), {"c": entry.body, "s": entry.stamp})
+        memory.always(valkey.command_log(), "XADD", keys.unreadable(partition), "*", "c", entry.body, "s", entry.stamp)
     acknowledge(partition, entries)
 
 
@@ -247,16 +254,26 @@ def waiting_partitions() -> list[int]:
 
 
 def publish(statuses: dict[UUID, dict]) -> None:
-    """Replace statuses by outcomes, for whoever waits for them."""
+    """Replace statuses by outcomes, for those who wait for them.
+
+    In a full log the statuses are deleted instead, and the rows in Postgres answer.
+    """
     if not statuses:
         return
-    pipeline = valkey.command_log().pipeline(transaction=False)
+    client = valkey.command_log()
+    pipeline = client.pipeline(transaction=False)
     for command_id, status in statuses.items():
         # Not `set`: its checks of many options took a tenth of a drain's time.
         pipeline.execute_command(
             "SET", keys.status(command_id), orjson.dumps(status), "EX", settings.COMMAND_RESULT_TTL
         )
-    pipeline.execute()
+    refused = memory.execute_spared(pipeline)
+    if refused:
+        touched = [keys.status(command_id) for command_id in statuses]
+        pipeline = client.pipeline(transaction=False)
+        for place in refused:
+            pipeline.delete(touched[place])
+        pipeline.execute()
 
 
 def statuses(command_ids: list[UUID]) -> dict[UUID, dict]:

@@ -2,6 +2,7 @@
 views only."""
 
 import logging
+import time
 from dataclasses import dataclass
 from hashlib import blake2b
 from secrets import randbelow
@@ -10,6 +11,7 @@ from zlib import crc32
 
 import orjson
 from django.db import connections
+from redis.exceptions import OutOfMemoryError
 
 from socialapp.cqrs import claims, commands, inbox, log, roles, valkey, waking
 from socialapp.cqrs.breaker import Breaker, Open
@@ -28,6 +30,9 @@ RETRY_WHEN_FULL = 2
 # Seconds for whoever finds out whether it has thawed.
 GREETING = 0.1
 breaker = Breaker(open_for=(0.5, 1.5), probe=3.0)
+# Seconds between two lines in the log that say the same.
+SAID_EACH = 10.0
+_say_again_at = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,9 @@ def submit(
         # It answered: nobody need go to the inbox, which takes any number.
         breaker.close()
         raise Overloaded("More writes wait than can be applied soon.", retry_after=RETRY_WHEN_FULL) from error
+    except OutOfMemoryError as error:
+        _say_that_the_log_is_full(error)
+        return _into_inbox(envelope, token)
     except valkey.UNREACHABLE as error:
         # One line per failure, not per command that goes straight to the inbox after it.
         if not isinstance(error, Open):
@@ -107,6 +115,15 @@ def _into_inbox(envelope: Envelope, token: Token) -> Accepted:
         logger.error("neither the log nor the inbox took a command: %s", error)
         raise Unavailable("The write could not be accepted.") from error
     return _accepted(kept.envelope, token, kept.stamp, replayed=kept.replayed)
+
+
+def _say_that_the_log_is_full(error: Exception) -> None:
+    """One line in SAID_EACH seconds: nearly every write meets it."""
+    global _say_again_at
+    now = time.monotonic()
+    if now >= _say_again_at:
+        _say_again_at = now + SAID_EACH
+        logger.error("the command log is full; the inbox takes the writes: %s", error)
 
 
 def fingerprint_of(*parts: object) -> str:

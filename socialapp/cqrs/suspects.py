@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from uuid import UUID
 
-from socialapp.cqrs import keys, valkey
+from socialapp.cqrs import keys, memory, valkey
 from socialapp.cqrs.failures import is_out_of_time
 
 # The name of notes about a batch, of which nobody can tell who in it is the culprit.
@@ -54,7 +54,8 @@ def forget(partition: int) -> None:
 def _note(partition: int, name: str) -> int:
     """How often it was begun and never ended, with this time."""
     pipeline = valkey.command_log().pipeline(transaction=False)
-    pipeline.hincrby(keys.deaths(partition), name, 1)
+    # A full log must not stop the drain that empties it; a note is a few bytes.
+    pipeline.execute_command("EVAL", memory.ALWAYS, 1, keys.deaths(partition), "HINCRBY", name, 1)
     pipeline.expire(keys.deaths(partition), REMEMBERED)
     try:
         return pipeline.execute()[0]

@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from socialapp.cqrs import audit, backlog, locks, progress, roles, valkey
+from socialapp.cqrs import audit, backlog, locks, memory, progress, roles, valkey
 from socialapp.cqrs.audit import CACHE
 from socialapp.cqrs.models import DeadLetter
 from socialapp.cqrs.routing import DOWN, PRIMARY
@@ -82,15 +82,15 @@ class CommandLog(Collector):
             return
         up = GaugeMetricFamily("socialapp_log_up", "Whether the command log (LOG_URL) answers.")
         try:
-            partitions, memory = backlog.in_log(), backlog.log_memory()
+            partitions, found = backlog.in_log(), memory.fullest(valkey.command_log())
         except valkey.UNREACHABLE:
             up.add_metric([], 0)
             yield up
             return
         up.add_metric([], 1)
         yield up
-        yield GaugeMetricFamily("socialapp_log_memory_bytes", "Used by the log's fullest server.", value=memory.used)
-        yield GaugeMetricFamily("socialapp_log_memory_max_bytes", "Where it refuses commands.", value=memory.most)
+        yield GaugeMetricFamily("socialapp_log_memory_bytes", "Used by the log's fullest server.", value=found.used)
+        yield GaugeMetricFamily("socialapp_log_memory_max_bytes", "Where it refuses commands.", value=found.most)
         for name, described, value in LOG:
             family = GaugeMetricFamily(name, described, labels=["partition"])
             for found in partitions:

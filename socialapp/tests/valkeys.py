@@ -1,16 +1,17 @@
 """Valkeys of a test's own, started from the same wheel as the stack's: a cluster of three primaries, or one log that
 may be frozen, killed and started again."""
 
+import os
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from deploy.embedded.ground import free_port
 
@@ -127,7 +128,36 @@ class ValkeyLog:
         finally:
             self.process.send_signal(signal.SIGCONT)
 
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Other keys fill its memory to the last byte; afterwards they are gone."""
+        with full(self.client()):
+            yield
 
+
+@contextmanager
+def full(client: Redis) -> Iterator[None]:
+    """A server whose memory other keys fill until it refuses the shortest write."""
+    most = client.config_get("maxmemory")["maxmemory"]
+    client.config_set("maxmemory", client.info("memory")["used_memory"] + FILLING)
+    try:
+        for size in (10_000, 100, 1):
+            fill(client, size)
+        yield
+    finally:
+        client.config_set("maxmemory", most)
+        client.delete(FILLER)
+
+
+def fill(client: Redis, size: int) -> None:
+    with suppress(OutOfMemoryError):
+        while True:
+            client.rpush(FILLER, os.urandom(size))
+
+
+# Bytes that the filler may take, and its key.
+FILLING = 200_000
+FILLER = "filler"
 DURABLE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 

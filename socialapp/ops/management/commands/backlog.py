@@ -2,7 +2,7 @@
 
 from django.core.management.base import BaseCommand, CommandError
 
-from socialapp.cqrs import backlog, valkey
+from socialapp.cqrs import backlog, memory, valkey
 from socialapp.cqrs.backlog import InLog
 from socialapp.cqrs.routing import DOWN
 
@@ -18,7 +18,8 @@ class Command(BaseCommand):
 
     def handle(self, **options):
         try:
-            partitions, inbox, memory = backlog.in_log(), backlog.in_inbox(), backlog.log_memory()
+            partitions, inbox = backlog.in_log(), backlog.in_inbox()
+            room = memory.fullest(valkey.command_log())
         except (*valkey.UNREACHABLE, *DOWN) as error:
             raise CommandError(f"The log (LOG_URL) and the primary cannot both be asked: {error}") from error
         self.stdout.write(COLUMNS.format("partition", "in the log", "oldest", "set aside", "inbox", "unreadable"))
@@ -29,10 +30,10 @@ class Command(BaseCommand):
             if max(age, found.seconds) > LONG or found.unreadable:
                 late.append(f"{found.partition:x}")
         total = sum(found.all for found in partitions) + sum(kept for kept, _ in inbox.values())
-        self.stdout.write(f"{total:,} commands wait. The log uses {size(memory.used)} of {size(memory.most)}.")
+        self.stdout.write(f"{total:,} commands wait. The log uses {size(room.used)} of {size(room.most)}.")
         if late:
             raise CommandError(f"Look at partition {', '.join(late)}: do the workers run, and what do they log?")
-        if memory.share > FULL:
+        if room.share > FULL:
             raise CommandError("The log is nearly full: give it more memory, or keep less (operating.md, Sizes).")
 
 
