@@ -3,6 +3,7 @@
 Registration and everything of orders go this way. Handlers, results, events and tokens are those of `submit`.
 """
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from socialapp.cqrs.failures import is_infrastructure
 from socialapp.cqrs.ids import new_id, partition_of
 from socialapp.cqrs.models import CommandResult
 from socialapp.cqrs.problems import IdempotencyKeyReused, Problem, Unavailable
+
+logger = logging.getLogger(__name__)
 
 # Classes of SQLSTATE: of a connection that breaks, and those after which a commit may have happened, as 57 is what
 # somebody or something ended.
@@ -91,12 +94,13 @@ def _envelope(command: object, actor_id: UUID | None, resource_id: UUID, stamp: 
     return Envelope(new_id(partition_of(resource_id)), command, actor_id, resource_id, stamp, *idempotency)
 
 
-def _perform(envelopes: list[Envelope]) -> tuple[Effects, Place] | None:
-    """What they did, and where the primary was then; None when the idempotency key of the only one has been used.
+def _perform(envelopes: list[Envelope]) -> tuple[Effects, Place | None] | None:
+    """Return what they did, and where the primary was then; None when the idempotency key of the only one is in use.
 
-    A rejection is remembered, its effects are not.
+    A rejection is remembered, its effects are not. Without a place, the commit has happened and its position is not
+    known.
     """
-    committing = False
+    committing, performed = False, None
     try:
         with transaction.atomic(durable=True):
             # Whoever waits for the answer is told at once what is missing.
@@ -105,13 +109,16 @@ def _perform(envelopes: list[Envelope]) -> tuple[Effects, Place] | None:
                 return None
             effects.perform(envelopes, found)
             committing = True
-            return found, _commit(found)
+            performed = found, _commit(found)
     except Error as error:
-        if not is_infrastructure(error):
+        if performed is None and not is_infrastructure(error):
             raise
         # Also of a server that answers: it may have become a replica.
         connections["default"].close()
-        raise Unavailable(_told(error, committing)) from error
+        if performed is None:
+            raise Unavailable(_told(error, committing)) from error
+        logger.warning("the primary failed after a commit: %s", error)
+    return performed
 
 
 def _told(error: Exception, committing: bool) -> str:
@@ -129,23 +136,34 @@ def _claim(envelopes: list[Envelope], found: Effects) -> bool:
     return bool(effects.claim_results(envelopes))
 
 
-def _commit(found: Effects) -> Place:
-    """Write what is left, commit, and ask where the primary is then: one trip, as nobody waits in between."""
-    with statements.cursor() as cursor:
-        with statements.pipeline():
-            for statement in found.last:
-                cursor.execute(*statement)
-            if found.events:
-                events.append(found.events)
-            # By Django, at the end of `atomic`, it would be a trip of its own.
-            statements.commit()
-            cursor.execute(servers.PLACE)
-        return cursor.fetchone()
+def _commit(found: Effects) -> Place | None:
+    """Write what is left, commit, and ask where the primary is then: one trip, as nobody waits in between.
+
+    Returns None when the commit has happened and the question failed.
+    """
+    committed = None
+    try:
+        with statements.cursor() as cursor:
+            with statements.pipeline():
+                for statement in found.last:
+                    cursor.execute(*statement)
+                if found.events:
+                    events.append(found.events)
+                # By Django, at the end of `atomic`, it would be a trip of its own.
+                committed = statements.commit()
+                cursor.execute(servers.PLACE)
+            return cursor.fetchone()
+    except Error as error:
+        if committed is None or not committed.happened:
+            raise
+        logger.warning("the position of a commit could not be read: %s", error)
+        return None
 
 
-def _token_after(envelopes: list[Envelope], found: Effects, place: Place, token: Token | None) -> Token:
-    seen = (token or Token()).merged(Token(*place, envelopes[0].stamp))
-    if settle.settle_committed([recorded.event for recorded in found.events], *place):
+def _token_after(envelopes: list[Envelope], found: Effects, place: Place | None, token: Token | None) -> Token:
+    """Return the token that shows the effect. It awaits the commands when an invalidation is not confirmed."""
+    seen = (token or Token()).merged(Token(*(place or (0, 0)), envelopes[0].stamp))
+    if place and settle.settle_committed([recorded.event for recorded in found.events], *place):
         return seen
     for envelope in envelopes:
         seen = seen.awaiting(envelope.id, envelope.stamp)
@@ -160,6 +178,13 @@ def _replay(envelope: Envelope, token: Token | None) -> Executed:
         raise IdempotencyKeyReused("An Idempotency-Key stands for one request; use a new one for another.")
     if first.problem:
         raise Problem.from_document(first.problem)
-    settled = settle.settle([])
-    seen = (token or Token()).merged(Token(settled.timeline, settled.position))
-    return Executed(first.pk, first.resource_id, seen, replayed=True)
+    return Executed(first.pk, first.resource_id, _token_again(first.pk, token), replayed=True)
+
+
+def _token_again(command_id: UUID, token: Token | None) -> Token:
+    """Return the token of a command that was executed before; its server may have died before it invalidated."""
+    seen, settled = token or Token(), settle.settle_again(command_id)
+    if settled is None:
+        return seen.awaiting(command_id, 0)
+    seen = seen.merged(Token(settled.timeline, settled.position))
+    return seen if settled.confirmed else seen.awaiting(command_id, 0)

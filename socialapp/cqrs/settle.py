@@ -1,7 +1,7 @@
 """After the commit: drop what became stale, then tell whoever waits. Repeating it is harmless."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from socialapp.cqrs import cache, events, fragments, log, routing, valkey, waking
@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 MOST_REFILLED = 100
 # Entries that a transaction may have dropped in a run with others.
 MOST_SHARED = 100
+# Events of one executed command that a repeat of it settles again; with more it is left to the consumer `cache`.
+MOST_EVENTS = 500
 # Seconds between runs. Only under load does anybody wait for it, and then longer for a processor.
 APART = 0.01
 
@@ -54,9 +56,18 @@ def settle_committed(happened: list[object], timeline: int, position: int) -> bo
     """`settle` after a transaction whose place is known: whether every stale cache entry is known to be gone.
 
     Others that commit meanwhile in this process are settled along with it; but who has much to drop keeps none waiting.
+    Raises nothing: the transaction has been committed, and the consumer `cache` repeats what failed.
     """
     if not happened:
         return True
+    try:
+        return _settle_committed(happened, timeline, position)
+    except Exception:
+        logger.exception("a committed transaction was not settled; the consumer `cache` does it from its events")
+        return False
+
+
+def _settle_committed(happened: list[object], timeline: int, position: int) -> bool:
     aggregates = {events.type_of(event).aggregate for event in happened}
     committed = Committed(events.stale_keys(happened), aggregates, timeline, position)
     if len(committed.keys) > MOST_SHARED:
@@ -65,8 +76,32 @@ def settle_committed(happened: list[object], timeline: int, position: int) -> bo
     return _dropped_together(committed)
 
 
+def settle_again(command_id: UUID) -> Settled | None:
+    """Repeat the settling of a command that was executed before. None: that failed, which was logged.
+
+    An event that this process does not know yet leaves it unconfirmed.
+    """
+    try:
+        happened, complete = _all_events_of(command_id)
+        settled = settle(happened)
+    except Exception:
+        logger.exception("the events of command %s were not settled again", command_id)
+        return None
+    return settled if complete else replace(settled, confirmed=False)
+
+
+def _all_events_of(command_id: UUID) -> tuple[list[object], bool]:
+    """(events, whether they are all that the command recorded)."""
+    recorded, complete = events.read_page("command_id = %s", [command_id], limit=MOST_EVENTS)
+    return [one.event for one in recorded], complete
+
+
 def _wake_for(several: list[Committed]) -> None:
-    waking.wake_consumers(set().union(*(committed.aggregates for committed in several)))
+    """Raises nothing: a consumer that is not woken looks within a second by itself."""
+    try:
+        waking.wake_consumers(set().union(*(committed.aggregates for committed in several)))
+    except Exception:
+        logger.exception("event consumers were not woken")
 
 
 def _drop_all(several: list[Committed]) -> bool:

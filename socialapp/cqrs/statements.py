@@ -49,7 +49,19 @@ def with_begin() -> AbstractContextManager:
     return nullcontext() if begun else pipeline()
 
 
-def commit() -> None:
-    """The transaction of an outermost block of `atomic`, which then has nothing left to commit; for pipelines."""
-    with connections["default"].cursor() as plain:
-        plain.execute("COMMIT")
+class Committed:
+    """A COMMIT that was sent in a pipeline. happened: whether the server has confirmed it."""
+
+    def __init__(self, sent: CursorWrapper):
+        self._sent = sent
+
+    @property
+    def happened(self) -> bool:
+        return self._sent.statusmessage == "COMMIT"
+
+
+def commit() -> Committed:
+    """Commit the transaction of an outermost `atomic` block, in a pipeline; Django then has nothing left to commit."""
+    sent = connections["default"].cursor()
+    sent.execute("COMMIT")
+    return Committed(sent)

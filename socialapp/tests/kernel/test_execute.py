@@ -6,10 +6,14 @@ from threading import Barrier
 
 import pytest
 from django.db import IntegrityError, OperationalError, connections
+from django.http import HttpResponse
+from django.test import RequestFactory
 
 from socialapp.accounts.commands import EditProfile, SetAccess
+from socialapp.accounts.fragments import users
 from socialapp.accounts.models import User
-from socialapp.cqrs import cache, effects, events, execute, keys, settle, valkey
+from socialapp.cqrs import cache, consumers, effects, events, execute, keys, servers, settle, valkey
+from socialapp.cqrs.http.freshness import freshness
 from socialapp.cqrs.models import CommandResult
 from socialapp.cqrs.problems import Unavailable
 from socialapp.cqrs.together import Together
@@ -157,3 +161,123 @@ def test_an_invalidation_that_the_primary_cannot_finish_is_left_to_the_consumer(
     monkeypatch.setattr(cache, "invalidate", lost)
     executed = make_staff(author)
     assert executed.token.pending and User.objects.get(pk=author).is_staff
+
+
+def injected(*_, **__):
+    raise RuntimeError("a fault that nobody expects")
+
+
+AFTER_THE_COMMIT = {
+    "stale keys": (events, "stale_keys", injected),
+    "the kinds of aggregates": (events, "type_of", injected),
+    "the invalidation": (cache, "invalidate", injected),
+    "the shared run": (settle, "_dropped_together", injected),
+    "the question for the position": (servers, "PLACE", "SELECT 1 / 0"),
+}
+
+
+@pytest.mark.parametrize("fault", AFTER_THE_COMMIT)
+@pytest.mark.parametrize("way", ["one", "batch"])
+def test_a_fault_after_the_commit_makes_the_answer_unconfirmed(author, monkeypatch, fault, way):
+    """The effect is committed, so an error would be wrong. The consumer `cache` confirms it."""
+    with monkeypatch.context() as patched:
+        # `type_of` is also part of recording, before the commit.
+        committed = settle.settle_committed
+        module, name, broken = AFTER_THE_COMMIT[fault]
+
+        def settle_with_fault(*arguments):
+            patched.setattr(module, name, broken)
+            return committed(*arguments)
+
+        if module is servers:
+            patched.setattr(module, name, broken)
+        else:
+            patched.setattr(settle, "settle_committed", settle_with_fault)
+        token = staff_by(way, author)
+    assert User.objects.get(pk=author).is_staff
+    assert len(token.pending) == 1
+    while consumers.run("cache"):
+        pass
+    shown = freshness(lambda _: HttpResponse())(
+        RequestFactory().get("/", headers={"Consistency-Token": token.encode(), "Prefer": "wait=0"})
+    )
+    assert shown["Consistency"] == "strong"
+
+
+def staff_by(way: str, author):
+    if way == "one":
+        return make_staff(author).token
+    problems, token = execute.execute_batch({author: SetAccess(is_active=True, is_staff=True)}, actor_id=None)
+    assert not problems
+    return token
+
+
+def test_a_failing_wake_up_leaves_the_answer_confirmed(author, monkeypatch):
+    monkeypatch.setattr(settle.waking, "wake_consumers", injected)
+    assert not make_staff(author).token.pending
+
+
+KEYED = {"idempotency_key": "once", "fingerprint": "f"}
+
+
+def edited(author, **options):
+    return execute.execute(EditProfile(name="After"), actor_id=author, resource_id=author, **KEYED | options)
+
+
+def read_with(token, username) -> tuple[str, bytes]:
+    """(what the read promised, its body), as the read pool does it."""
+    request = RequestFactory().get("/", headers={"Consistency-Token": token.encode(), "Prefer": "wait=0"})
+    shown = freshness(lambda _: HttpResponse(users.get(username).body))(request)
+    return shown["Consistency"], shown.content
+
+
+@pytest.fixture
+def cached_name(author) -> str:
+    """The username of `author`, whose entry the cache holds."""
+    username = User.objects.get(pk=author).username
+    assert b"After" not in users.get(username).body
+    assert valkey.read_cache().exists(users.key(username))
+    return username
+
+
+class Died(BaseException):
+    """The process ends: nothing after this line is executed."""
+
+
+def died(*_):
+    raise Died
+
+
+def test_a_repeat_settles_what_the_first_left_when_it_died(author, cached_name, monkeypatch):
+    with monkeypatch.context() as patched, pytest.raises(Died):
+        patched.setattr(execute.settle, "settle_committed", died)
+        edited(author)
+    repeated = edited(author)
+    assert repeated.replayed
+    consistency, body = read_with(repeated.token, cached_name)
+    assert b"After" in body, consistency
+
+
+@pytest.mark.parametrize("broken", [(cache, "invalidate"), (events, "stale_keys"), (settle, "settle")])
+def test_a_repeat_that_cannot_settle_awaits_the_first(author, cached_name, monkeypatch, broken):
+    with monkeypatch.context() as patched:
+        patched.setattr(settle, "settle_committed", lambda *_: False)
+        first = edited(author)
+        patched.setattr(*broken, injected if broken[1] != "invalidate" else unreachable)
+        repeated = edited(author)
+    assert repeated.replayed and repeated.token.pending == (first.command_id,)
+    consistency, body = read_with(repeated.token, cached_name)
+    assert b"After" in body, consistency
+    while consumers.run("cache"):
+        pass
+    assert read_with(repeated.token, cached_name)[0] == "strong"
+
+
+def unreachable(*_, **__):
+    raise valkey.RedisError("down")
+
+
+def test_a_repeat_does_not_confirm_events_that_this_process_does_not_know(author, monkeypatch):
+    first = edited(author)
+    monkeypatch.setattr(events, "is_known", lambda *_: False)
+    assert edited(author).token.pending == (first.command_id,)
