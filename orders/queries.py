@@ -11,6 +11,7 @@ from django.db.models import OuterRef, Q, QuerySet
 from django.db.models.functions import JSONObject
 
 from orders.models import SEARCHED, Address, Category, Order, OrderAddress, OrderItem, Product, ProductImage
+from orders.models.address import SHOWN as ADDRESS
 from orders.models.order import SHOWN as ORDER
 
 PRODUCT = (
@@ -24,7 +25,6 @@ PICTURES = (
     .order_by("position")
     .values(image=JSONObject(file="file", alt="alt", width="width", height="height"))
 )
-ADDRESS = ("id", "name", "line1", "line2", "city", "region", "postcode", "country", "is_default")
 
 
 @dataclass(frozen=True, slots=True)

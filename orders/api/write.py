@@ -69,7 +69,7 @@ class WriteAddresses(ExecutingView):
     @extend_schema(request=schemas.NewAddress, responses={201: schemas.AddressAnswer})
     def post(self, request):
         executed = self.execute(AddAddress(**self.validated(schemas.NewAddress)))
-        document = own_address(request.user.pk, executed.resource_id)
+        document = executed.answer or own_address(request.user.pk, executed.resource_id)
         location = resources.href(request, ADDRESS.type, executed.resource_id)
         return self.answer(executed, document, success=status.HTTP_201_CREATED, Location=location)
 
@@ -80,7 +80,8 @@ class WriteAddress(ExecutingView):
     @extend_schema(request=schemas.NewAddress(partial=True), responses={200: schemas.AddressAnswer})
     def patch(self, request, address_id):
         executed = self.execute(EditAddress(**self.validated(schemas.NewAddress, partial=True)), address_id)
-        return self.answer(executed, own_address(request.user.pk, address_id), success=status.HTTP_200_OK)
+        document = executed.answer or own_address(request.user.pk, address_id)
+        return self.answer(executed, document, success=status.HTTP_200_OK)
 
     @extend_schema(request=None, responses={204: None})
     def delete(self, request, address_id):

@@ -6,6 +6,7 @@ from dataclasses import fields
 from orders.commands import AddAddress, DeleteAddress, EditAddress
 from orders.events import AddressDeleted, AddressSaved
 from orders.models import Address
+from orders.models.address import SHOWN
 from socialapp.accounts.models import User
 from socialapp.cqrs.commands import Envelope, handles
 from socialapp.cqrs.effects import Effects
@@ -57,6 +58,7 @@ def _add(envelope: Envelope, effects: Effects, addresses: list[Address]) -> None
     if address.is_default or not addresses:
         _make_default(address, envelope, effects, addresses)
     _save(address, envelope, effects)
+    _answer_with(address, envelope, effects)
 
 
 def _edit(envelope: Envelope, effects: Effects, addresses: list[Address]) -> None:
@@ -67,6 +69,7 @@ def _edit(envelope: Envelope, effects: Effects, addresses: list[Address]) -> Non
     if command.is_default:
         _make_default(address, envelope, effects, addresses)
     _save(address, envelope, effects)
+    _answer_with(address, envelope, effects)
 
 
 def _delete(envelope: Envelope, effects: Effects, addresses: list[Address]) -> None:
@@ -78,6 +81,11 @@ def _delete(envelope: Envelope, effects: Effects, addresses: list[Address]) -> N
     if address.is_default and left:
         left[0].is_default = True
         _save(left[0], envelope, effects)
+
+
+def _answer_with(address: Address, envelope: Envelope, effects: Effects) -> None:
+    """The commit may be the last that the primary does: the answer needs no other read."""
+    effects.answer(envelope, {name: getattr(address, name) for name in SHOWN})
 
 
 def _own(envelope: Envelope, addresses: list[Address]) -> Address:

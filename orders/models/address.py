@@ -4,6 +4,9 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+# What its owner is shown of it.
+SHOWN = ("id", "name", "line1", "line2", "city", "region", "postcode", "country", "is_default")
+
 
 class Address(models.Model):
     """Where somebody wants things sent to. Orders keep a copy, so it may change and go.

@@ -90,10 +90,19 @@ def submit(
         if not isinstance(error, Open):
             logger.warning("the command log did not take a command: %s", error)
         return _into_inbox(envelope, token)
-    _mark(envelope)
-    if appended.woke:
-        waking.wake_partition(partition_of(envelope.id), appended.stamp)
+    _finish(envelope, appended)
     return _accepted(envelope, token, appended.stamp)
+
+
+def _finish(envelope: Envelope, appended: log.Appended) -> None:
+    """Mark the claim and wake a worker. Raises nothing: the command is accepted, and whoever repeats it, or beat's next
+    tick, does what failed here."""
+    try:
+        _mark(envelope)
+        if appended.woke:
+            waking.wake_partition(partition_of(envelope.id), appended.stamp)
+    except Exception:
+        logger.exception("command %s is in the log; what follows its acceptance failed", envelope.id)
 
 
 def _earlier(claim: Claim, ours: Envelope) -> Envelope | None:

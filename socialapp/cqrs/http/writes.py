@@ -1,5 +1,6 @@
 """Write views: a validated body becomes a command; 202 at once, or its outcome with `Prefer: wait=N`."""
 
+import logging
 from contextlib import suppress
 from functools import cache
 from uuid import UUID
@@ -13,15 +14,18 @@ from rest_framework.serializers import Serializer
 
 from socialapp.cqrs import outcomes
 from socialapp.cqrs.consistency import Token
+from socialapp.cqrs.failures import is_infrastructure
 from socialapp.cqrs.http import resources
 from socialapp.cqrs.http.freshness import remember
 from socialapp.cqrs.http.plain import PlainRequest
 from socialapp.cqrs.http.preferences import wait_preference
 from socialapp.cqrs.http.resources import Resource
 from socialapp.cqrs.outcomes import Outcome
-from socialapp.cqrs.problems import Problem
+from socialapp.cqrs.problems import Problem, Unavailable
 from socialapp.cqrs.routing import Requirement, requiring
 from socialapp.cqrs.submit import Accepted, fingerprint_of, submit
+
+logger = logging.getLogger(__name__)
 
 LONGEST_KEY = 255
 # A person who posts a form wants to see the result; seconds.
@@ -67,11 +71,10 @@ class CommandView(GenericAPIView):
         )
         seconds = self._wait()
         outcome = self._outcome(accepted, seconds) if seconds else None
-        if outcome is None or not outcome.settled:
+        response = self._answer(accepted, outcome, resource, success) if outcome and outcome.settled else None
+        if response is None:
             response = self._accepted(accepted, resource)
             remember(request, response, accepted.token)
-        else:
-            response = self._answer(accepted, outcome, resource, success)
         if seconds:
             response["Preference-Applied"] = f"wait={seconds:.0f}"
         if accepted.replayed:
@@ -85,7 +88,12 @@ class CommandView(GenericAPIView):
         return asked or 0.0
 
     def _outcome(self, accepted: Accepted, seconds: float) -> Outcome | None:
-        return outcomes.wait([accepted.command_id], seconds=seconds).get(accepted.command_id)
+        """Return None when nothing is known of it, also because nobody could be asked: it is accepted all the same."""
+        try:
+            return outcomes.wait([accepted.command_id], seconds=seconds).get(accepted.command_id)
+        except Exception as error:
+            logger.warning("the outcome of %s could not be waited for: %s", accepted.command_id, error)
+            return None
 
     def _accepted(self, accepted: Accepted, resource: Resource) -> Response:
         request = self.request
@@ -96,13 +104,23 @@ class CommandView(GenericAPIView):
             {"command": command, "resource": reference}, status=status.HTTP_202_ACCEPTED, headers={"Location": href}
         )
 
-    def _answer(self, accepted: Accepted, outcome: Outcome, resource: Resource, success: int) -> Response:
+    def _answer(self, accepted: Accepted, outcome: Outcome, resource: Resource, success: int) -> Response | None:
+        """Return what a synchronous API would say, or None when the resource cannot be read now.
+
+        Raises the Problem of a command that was rejected or failed.
+        """
         token = accepted.token.merged(outcome.token())
         if outcome.confirmed:
             token = token.without([accepted.command_id])
         require_applied(outcome)
-        with requiring(Requirement(token, skip_cache=not outcome.confirmed)):
-            response = self._resource(outcome.resource_id, resource, success)
+        try:
+            with requiring(Requirement(token, skip_cache=not outcome.confirmed)):
+                response = self._resource(outcome.resource_id, resource, success)
+        except Exception as error:
+            if not (isinstance(error, Unavailable) or is_infrastructure(error)):
+                raise
+            logger.warning("what %s changed could not be read: %s", accepted.command_id, error)
+            return None
         remember(self.request, response, token)
         return response
 
