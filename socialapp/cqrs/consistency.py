@@ -1,5 +1,6 @@
 """Consistency tokens: what a client has written, signed, so that its reads are never older than that."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from uuid import UUID
@@ -7,15 +8,16 @@ from uuid import UUID
 import orjson
 from django.core import signing
 
-from socialapp.cqrs.ids import partition_of
 from socialapp.cqrs.problems import Problem
 
 HEADER = "Consistency-Token"
 COOKIE = "consistency_token"
 # After an hour every replica and every list has seen a write; a browser need not bypass the gateway for longer.
 COOKIE_AGE = 3600
-# Two per partition, and a token of some 2 KB; a cookie holds four.
+# A token of some 2 KB; a cookie holds four.
 MOST_PENDING = 32
+# Seconds for which a token says that it has dropped commands: as long as a browser keeps it.
+LOSS_AGE = COOKIE_AGE
 
 # Reads SECRET_KEY_FALLBACKS too: a token outlives the key that it was signed with.
 _signer = signing.Signer(salt="socialapp.consistency")
@@ -31,6 +33,7 @@ class Token:
 
     pending: commands, in the order of their acceptance, whose effect is not known to be in `position` and out of the
     cache. older: the highest position on each earlier timeline, until a read has found out what became of it.
+    lost_at: when pending commands were last dropped because there were too many (Unix seconds), else 0.
     """
 
     timeline: int = 0
@@ -38,11 +41,30 @@ class Token:
     stamp: int = 0
     pending: tuple[UUID, ...] = ()
     older: dict[int, int] = field(default_factory=dict)
+    lost_at: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more commands are pending than the encoded token can name."""
+        return len(self.pending) > MOST_PENDING
+
+    @property
+    def skips_cache(self) -> bool:
+        """Whether the cache may lack one of the client's writes."""
+        return bool(self.pending or self.lost_at)
 
     def encode(self) -> str:
+        """Names the newest MOST_PENDING commands. When there are more, the token says that it lost some.
+
+        The last of a partition does not stand for those before it: they may be deferred, or out of order, because they
+        were executed; and an earlier one's invalidation may not be confirmed while the later one's is.
+        """
+        lost_at = int(time.time()) if self.is_full else self.lost_at
         older = {str(timeline): position for timeline, position in self.older.items()}
-        pending = [command_id.hex for command_id in self.pending]
-        body = orjson.dumps([self.timeline, self.position, self.stamp, pending, older])
+        pending = [command_id.hex for command_id in self.pending[-MOST_PENDING:]]
+        fields = [self.timeline, self.position, self.stamp, pending, older]
+        # Only when there is something to say: servers of an earlier deploy know five fields.
+        body = orjson.dumps([*fields, lost_at] if lost_at else fields)
         return _signer.sign(signing.b64_encode(body).decode())
 
     @classmethod
@@ -50,12 +72,12 @@ class Token:
         """Raises BadToken when the signature does not hold."""
         try:
             body = signing.b64_decode(_signer.unsign(text).encode())
-            timeline, position, stamp, pending, older = orjson.loads(body)
+            timeline, position, stamp, pending, older, lost_at = [*orjson.loads(body), 0][:6]
             pending = tuple(UUID(command_id) for command_id in pending)
             older = {int(timeline): position for timeline, position in older.items()}
         except (signing.BadSignature, ValueError) as error:
             raise BadToken() from error
-        return cls(timeline, position, stamp, pending, older)
+        return cls(timeline, position, stamp, pending, older, lost_at)
 
     def positions(self) -> dict[int, int]:
         """{timeline: position}, without what stands for nothing."""
@@ -69,33 +91,28 @@ class Token:
             older[timeline] = max(position, older.get(timeline, 0))
         timeline = max(self.timeline, other.timeline)
         position = older.pop(timeline, 0)
-        pending = _bounded([*self.pending, *other.pending])
+        pending = tuple(dict.fromkeys([*self.pending, *other.pending]))
         older = {timeline: position for timeline, position in older.items() if position}
-        return Token(timeline, position, max(self.stamp, other.stamp), pending, older)
+        lost_at = max(self.lost_at, other.lost_at)
+        return Token(timeline, position, max(self.stamp, other.stamp), pending, older, lost_at)
 
     def awaiting(self, command_id: UUID, stamp: int) -> "Token":
-        return replace(self, stamp=max(self.stamp, stamp), pending=_bounded([*self.pending, command_id]))
+        pending = tuple(dict.fromkeys([*self.pending, command_id]))
+        return replace(self, stamp=max(self.stamp, stamp), pending=pending)
 
     def without(self, command_ids: Iterable[UUID]) -> "Token":
         done = set(command_ids)
         return replace(self, pending=tuple(c for c in self.pending if c not in done))
+
+    def without_old_losses(self) -> "Token":
+        """Forget dropped commands after LOSS_AGE, as a browser forgets its cookie."""
+        return replace(self, lost_at=0) if self.lost_at < time.time() - LOSS_AGE else self
 
     def since(self, timeline: int) -> "Token":
         """Without the positions on timelines before `timeline`."""
         if self.timeline < timeline:
             return replace(self, timeline=timeline, position=0, older={})
         return replace(self, older={earlier: at for earlier, at in self.older.items() if earlier >= timeline})
-
-
-def _bounded(pending: list[UUID]) -> tuple[UUID, ...]:
-    """A partition's commands are applied in their order, so of too many the last of each partition stand for all."""
-    pending = list(dict.fromkeys(pending))
-    if len(pending) <= MOST_PENDING:
-        return tuple(pending)
-    last = set({partition_of(command_id): command_id for command_id in pending}.values())
-    spare = [command_id for command_id in pending if command_id not in last]
-    kept = last.union(spare[len(spare) + len(last) - MOST_PENDING :])
-    return tuple(command_id for command_id in pending if command_id in kept)
 
 
 def presented(request) -> Token | None:

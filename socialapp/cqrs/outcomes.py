@@ -104,6 +104,30 @@ def _wait(command_ids: list[UUID], seconds: float) -> dict[UUID, Outcome]:
         time.sleep(pause)
 
 
+def settled_by(token: Token, found: dict[UUID, Outcome]) -> Token:
+    """Return the token with the positions of the settled ones; those that are confirmed are no longer pending."""
+    done = {command_id: outcome for command_id, outcome in found.items() if outcome.settled}
+    for outcome in done.values():
+        token = token.merged(outcome.token())
+    return token.without(command_id for command_id, outcome in done.items() if outcome.confirmed)
+
+
+def shortened(token: Token) -> Token:
+    """Return the token without commands that the log knows to be confirmed, if it has too many to name them all.
+
+    One look at the log, about once in MOST_PENDING writes of a client that never reads. The token stays as it is when
+    the log does not answer.
+    """
+    if not token.is_full:
+        return token
+    try:
+        with _breaker:
+            statuses = log.statuses(list(token.pending))
+    except valkey.UNREACHABLE:
+        return token
+    return settled_by(token, {command_id: _from_status(status) for command_id, status in statuses.items()})
+
+
 def wait_default(seconds: float | None) -> float:
     return settings.CONSISTENCY_WAIT if seconds is None else seconds
 

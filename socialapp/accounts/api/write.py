@@ -51,7 +51,7 @@ class Register(CommandView):
         )
         if executed.replayed and not _password_of(executed.resource_id, body["password"]):
             raise IdempotencyKeyReused("The key was used to register with another password.")
-        with requiring(Requirement(executed.token, skip_cache=bool(executed.token.pending))):
+        with requiring(Requirement(executed.token, skip_cache=executed.token.skips_cache)):
             fragment = fragments.users.get(username.lower())
         location = request.build_absolute_uri(f"/api/v1/users/{username}")
         response = Response(fragment.body, status=status.HTTP_201_CREATED, headers={"Location": location})

@@ -29,7 +29,7 @@ def freshness(get_response):
             return response
         fresher, kept = settled(token, wait_preference(request))
         request.consistency_token = fresher
-        required = Requirement(fresher, skip_cache=bool(fresher.pending), kept=kept)
+        required = Requirement(fresher, skip_cache=fresher.skips_cache, kept=kept)
         response = _read(get_response, request, required)
         _tell(response, fresher, required.kept)
         if consistency.COOKIE in request.COOKIES and fresher != token:
@@ -64,14 +64,12 @@ def settled(token: Token, seconds: float | None) -> tuple[Token, bool]:
 
     A command stays pending in the token until its effect is committed and out of every cache.
     """
-    kept = True
+    token = token.without_old_losses()
+    kept = not token.lost_at
     if token.pending:
         found = outcomes.wait(token.pending, seconds=outcomes.wait_default(seconds))
-        done = {command_id: outcome for command_id, outcome in found.items() if outcome.settled}
-        kept = len(done) == len(token.pending)
-        for outcome in done.values():
-            token = token.merged(outcome.token())
-        token = token.without(command_id for command_id, outcome in done.items() if outcome.confirmed)
+        kept = kept and all(command_id in found and found[command_id].settled for command_id in token.pending)
+        token = outcomes.settled_by(token, found)
     token, survived = _carried_over(token)
     return token, kept and survived
 
@@ -93,7 +91,7 @@ def _carried_over(token: Token) -> tuple[Token, bool]:
 
 def remember(request: HttpRequest, response: HttpResponse, token: Token) -> None:
     """Give a write's token to the client: a header for programs, a cookie for browsers."""
-    encoded = token.encode()
+    encoded = outcomes.shortened(token).encode()
     response[consistency.HEADER] = encoded
     response.set_cookie(
         consistency.COOKIE,

@@ -6,15 +6,16 @@ from uuid import UUID
 import pytest
 from django.core import signing
 from django.db import connections
+from django.http import HttpResponse
 from django.test import RequestFactory
 
 from posts import fragments
-from posts.commands import CreatePost, EditPost
+from posts.commands import CreatePost, EditPost, LikePost
 from socialapp.accounts.fragments import users
 from socialapp.accounts.models import User
 from socialapp.cqrs import apply, consistency, consumers, events, outcomes, valkey
-from socialapp.cqrs.consistency import COOKIE, MOST_PENDING, BadToken, Token, presented
-from socialapp.cqrs.http.freshness import settled
+from socialapp.cqrs.consistency import COOKIE, LOSS_AGE, MOST_PENDING, BadToken, Token, presented
+from socialapp.cqrs.http.freshness import freshness, remember, settled
 from socialapp.cqrs.ids import new_id, partition_of
 from socialapp.cqrs.models import Event, ParkedEvent
 from socialapp.cqrs.problems import Unavailable
@@ -57,13 +58,88 @@ def test_positions_of_different_timelines_do_not_compare():
 
 
 def test_a_client_that_only_writes_has_a_token_that_fits_into_a_cookie():
-    token, last = Token(9, 2**63 - 1, 2**53, older=dict.fromkeys(range(1, 9), 2**63 - 1)), {}
+    token, written = Token(9, 2**63 - 1, 2**53, older=dict.fromkeys(range(1, 9), 2**63 - 1)), []
     for number in range(200):
-        last[number % 16] = new_id(number % 16)
-        token = token.awaiting(last[number % 16], number)
-    assert set(last.values()) <= set(token.pending), "each partition's last command stands for those before it"
-    assert len(token.pending) == MOST_PENDING
+        written.append(new_id(number % 16))
+        token = Token.decode(token.awaiting(written[-1], number).encode())
+    assert token.pending == tuple(written[-MOST_PENDING:])
+    assert token.lost_at, "or a read would be called strong although it may lack one of the others"
     assert len(token.encode()) < 4096 - len(COOKIE) - 100
+
+
+def awaiting(command_ids: list) -> Token:
+    token = Token()
+    for command_id in command_ids:
+        token = token.awaiting(command_id, 1)
+    return token
+
+
+def promised(token: Token) -> tuple[str, str]:
+    """(what a read with the token promises, the token that it answers), as a client sends and receives them."""
+    request = RequestFactory().get("/", headers={"Consistency-Token": token.encode(), "Prefer": "wait=0"})
+    answer = freshness(lambda _: HttpResponse())(request)
+    return answer["Consistency"], answer["Consistency-Token"]
+
+
+def handed_out(token: Token) -> Token:
+    """The token as a write's answer carries it."""
+    answer = HttpResponse()
+    remember(RequestFactory().get("/"), answer, token)
+    return Token.decode(answer["Consistency-Token"])
+
+
+def test_a_command_that_finds_no_room_in_the_token_is_not_said_to_be_seen(author, drain_all):
+    """The first command stays in another partition's queue; as many later ones are applied and confirmed."""
+    waits = submit(LikePost(), actor_id=author, resource_id=new_id(3))
+    later = [submit(LikePost(), actor_id=author, resource_id=new_id(5)) for _ in range(MOST_PENDING)]
+    apply.drain(5)
+    token = Token.decode(awaiting([one.command_id for one in [waits, *later]]).encode())
+    assert waits.command_id not in token.pending
+    consistency_told, after = promised(token)
+    assert consistency_told == "eventual"
+    assert promised(Token.decode(after))[0] == "eventual", "nor by the next read"
+
+
+def test_commands_of_one_partition_do_not_stand_for_each_other(author, monkeypatch):
+    """The first one's invalidation failed, all later ones were confirmed."""
+    post = submit(CreatePost("host"), actor_id=author).resource_id
+    partition = partition_of(post)
+    with monkeypatch.context() as patched:
+        patched.setattr(valkey, "read_cache", lambda: (_ for _ in ()).throw(valkey.RedisError("down")))
+        apply.drain(partition)
+        first = submit(EditPost("unconfirmed"), actor_id=author, resource_id=post)
+        apply.drain(partition)
+    later = [submit(LikePost(), actor_id=author, resource_id=post) for _ in range(MOST_PENDING)]
+    apply.drain(partition)
+    full = awaiting([one.command_id for one in [first, *later]])
+    assert promised(full)[0] == "eventual", "the token cannot name the first one"
+    token = handed_out(full)
+    assert token.pending == (first.command_id,) and not token.lost_at, "what is confirmed makes room"
+    assert promised(token)[0] == "strong", "the cache is not asked"
+
+
+def test_a_write_removes_what_is_confirmed_from_a_full_token(author, drain_all):
+    written = [submit(LikePost(), actor_id=author, resource_id=new_id()) for _ in range(MOST_PENDING + 1)]
+    drain_all()
+    token = handed_out(awaiting([one.command_id for one in written]))
+    assert token.pending == () and token.position and not token.lost_at
+
+
+def test_a_full_token_is_handed_out_without_the_log(monkeypatch):
+    def unreachable(*_):
+        raise valkey.RedisError("down")
+
+    monkeypatch.setattr(outcomes.log, "statuses", unreachable)
+    token = handed_out(awaiting([new_id() for _ in range(MOST_PENDING + 1)]))
+    assert len(token.pending) == MOST_PENDING and token.lost_at
+
+
+def test_a_token_forgets_losses_when_a_browser_would_have_forgotten_it():
+    recent, old = (Token(1, 2, 3, lost_at=int(time.time()) - LOSS_AGE + ago) for ago in (60, -60))
+    assert Token.decode(recent.encode()) == recent
+    assert recent.merged(Token(1, 1)).lost_at == recent.lost_at
+    assert recent.without_old_losses() == recent
+    assert old.without_old_losses() == Token(1, 2, 3)
 
 
 def test_a_write_does_not_make_an_earlier_one_forgotten():
