@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from deploy.bench import bars, chart, orders, reads, writes
+from deploy.bench import bars, chart, orders, reads, steady, writes
 from deploy.bench.servers import require_wrk, running_stack
 from deploy.bench.world import seed, world
 
@@ -21,13 +21,16 @@ def main() -> None:
         "--likes", type=int, default=20_000, help="the backlog of which it is measured how fast it goes"
     )
     parser.add_argument("--sustained", type=int, default=60, help="seconds for which new posts are accepted")
+    parser.add_argument("--rate", type=float, default=20, help="orders per second, of the queues")
+    parser.add_argument("--steady", type=int, default=300, help="seconds for which orders are placed, of the queues")
     parser.add_argument("--output", type=Path, default=Path("var/bench"))
     options = parser.parse_args()
     require_wrk()
     options.output.mkdir(parents=True, exist_ok=True)
     for name in [options.only] if options.only else PARTS:
         PARTS[name](options)
-        print(f"\nloaded by wrk; written: {options.output}/{name}.json, {options.output}/{name}.png")
+        written = ", ".join(str(path) for path in sorted(options.output.glob(f"{name}.*")))
+        print(f"\nwritten: {written}")
 
 
 def read_part(options) -> None:
@@ -58,11 +61,20 @@ def orders_part(options) -> None:
     chart.draw_orders(rows, options.output / "orders.png")
 
 
+def queues_part(options) -> None:
+    """At a steady rate of orders nothing may pile up; the bar's rate is below what two cores can do."""
+    with running_stack() as stack:
+        seed(stack, users=1000, posts=0)
+        found = steady.measure(stack, rate=options.rate, seconds=options.steady)
+    print(found.record(), bars.table(steady.bars(found)), sep="\n\n")
+    (options.output / "queues.json").write_text(found.record())
+
+
 def say(scenario: str, connections: int) -> None:
     print(f"measured: {scenario}, {connections} connections", file=sys.stderr, flush=True)
 
 
-PARTS = {"reads": read_part, "writes": write_part, "orders": orders_part}
+PARTS = {"reads": read_part, "writes": write_part, "orders": orders_part, "queues": queues_part}
 
 if __name__ == "__main__":
     main()
