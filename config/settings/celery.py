@@ -1,5 +1,7 @@
 """Celery: queues for commands, events and what waits for others; a broker whose calls are bounded; ticks of beat."""
 
+from kombu import Queue
+
 from config.settings.env import env
 
 
@@ -16,11 +18,16 @@ CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = CELERY_EVENT_SERIALIZER = "json"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "commands"
+# A queue without a worker must not fill the broker's memory. Every message only says "look" and takes about 1 KB, so
+# the oldest is dropped beyond this length: by the queue itself on RabbitMQ, else by cqrs/broker.py.
+QUEUE_MAX_LENGTH = 1_000
+CELERY_TASK_QUEUES = [Queue(name, max_length=QUEUE_MAX_LENGTH) for name in ("commands", "events", "outside")]
 CELERY_TASK_ROUTES = {
     "socialapp.cqrs.tasks.apply_commands": {"queue": "commands"},
     "socialapp.cqrs.tasks.*": {"queue": "events"},
     "socialapp.ops.tasks.*": {"queue": "events"},
-    # They wait for somebody outside of the house, seconds at times: whoever has many orders gives them own workers.
+    "orders.payments.tasks.look_for_due_payments": {"queue": "events"},
+    # They wait for servers of other companies, at times for seconds: with many orders, give this queue more workers.
     "orders.payments.tasks.*": {"queue": "outside"},
 }
 
@@ -90,7 +97,11 @@ CELERY_BEAT_SCHEDULE = {
     "forget-idempotency-keys": {"task": "socialapp.cqrs.tasks.forget_idempotency_keys", "schedule": 3600.0},
     "audit-cache": {"task": "socialapp.ops.tasks.audit_cache", "schedule": 60.0, "options": {"expires": 60}},
     "append-requeued": {"task": "socialapp.cqrs.tasks.append_requeued", "schedule": 5.0, "options": {"expires": 10}},
-    "ask-gateway": {"task": "orders.payments.tasks.ask_gateway", "schedule": 1.0, "options": {"expires": 2}},
+    "look-for-due-payments": {
+        "task": "orders.payments.tasks.look_for_due_payments",
+        "schedule": 1.0,
+        "options": {"expires": 2},
+    },
     "expire-orders": {"task": "orders.payments.tasks.expire_orders", "schedule": 5.0, "options": {"expires": 10}},
     "keep-event-partitions": {"task": "socialapp.cqrs.tasks.keep_event_partitions", "schedule": 3600.0},
 }

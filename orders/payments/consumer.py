@@ -3,18 +3,17 @@ lanes and the leases of consumers."""
 
 from uuid import UUID
 
-from celery import current_app
-
 from orders.commands import StartPayment
 from orders.events import OrderCancelled, OrderPlaced
 from orders.models import Payment
+from orders.payments import tasks
 from orders.payments.carrying_out import carried_out
+from socialapp.cqrs import waking
 from socialapp.cqrs.consumers import consumer
 from socialapp.cqrs.events import Recorded
-from socialapp.cqrs.waking import UNREACHABLE
 
 
-@consumer("payments", outside=True, aggregate="order", lanes=4, queue="outside")
+@consumer("payments", outside=True, aggregate="order", lanes=4)
 def pay(events: list[Recorded]) -> None:
     """Outside, as each payment is a transaction of its own: one that is refused holds up no other."""
     due = False
@@ -25,12 +24,4 @@ def pay(events: list[Recorded]) -> None:
             case OrderCancelled(payment=Payment.REFUNDING):
                 due = True
     if due:
-        _wake()
-
-
-def _wake() -> None:
-    """Best effort: beat's next tick finds what is due."""
-    try:
-        current_app.send_task("orders.payments.tasks.ask_gateway", retry=False, ignore_result=True, expires=60)
-    except UNREACHABLE:
-        return
+        waking.wake_once([tasks.ASK_GATEWAY])

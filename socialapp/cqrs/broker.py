@@ -1,12 +1,19 @@
-"""Celery's transport over Valkey, for a broker that does not answer for a moment."""
+"""Celery's transport over Valkey: for a broker that does not answer for a moment, and with queues that are bounded."""
 
 import logging
+from functools import cache
 
+from celery import current_app
+from django.conf import settings
 from kombu.transport import redis, virtual
+from kombu.utils.json import dumps
 
 from socialapp.cqrs import valkey
 
 logger = logging.getLogger(__name__)
+
+# Seconds that a caller waits for one of the process's connections to the broker.
+ACQUIRE_TIMEOUT = 1.0
 
 
 class QoS(redis.QoS):
@@ -25,6 +32,45 @@ class QoS(redis.QoS):
             virtual.QoS.ack(self, delivery_tag)
 
 
+class Channel(redis.Channel):
+    """Drops the oldest messages of a queue that is too long. kombu ignores `max_length` on this transport."""
+
+    QoS = QoS
+
+    def _put(self, queue, message, **kwargs):
+        if kwargs.get("_publish_batch") is not None or queue not in _max_lengths():
+            super()._put(queue, message, **kwargs)
+            return
+        key = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
+        with self.conn_or_acquire() as client:
+            # Trimmed in a second trip, which only a queue needs that is full.
+            if client.lpush(key, dumps(message)) > _max_lengths()[queue]:
+                client.ltrim(key, 0, _max_lengths()[queue] - 1)
+
+
+@cache
+def _max_lengths() -> dict[str, int]:
+    """By queue, of those that the settings declare with one."""
+    return {queue.name: queue.max_length for queue in settings.CELERY_TASK_QUEUES if queue.max_length}
+
+
+def length(queue: str) -> int:
+    """How many messages wait in a queue of the broker. Raises waking.UNREACHABLE."""
+    with current_app.pool.acquire(block=True, timeout=ACQUIRE_TIMEOUT) as connection:
+        try:
+            # A channel of its own, because RabbitMQ closes the channel that asks for an unknown queue.
+            with connection.channel() as channel:
+                return channel.queue_declare(queue=queue, passive=True).message_count
+        except connection.channel_errors:
+            # Nothing waits: on Valkey an empty queue is an absent key.
+            return 0
+
+
+def declared_queues() -> list[str]:
+    """The names of the queues that need a worker each."""
+    return [queue.name for queue in settings.CELERY_TASK_QUEUES]
+
+
 def install() -> None:
-    """For all of this process's connections to a Valkey or Redis; others are not touched."""
-    redis.Channel.QoS = QoS
+    """For all connections of this process to a Valkey or Redis; other transports are not changed."""
+    redis.Transport.Channel = Channel

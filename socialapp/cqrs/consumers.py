@@ -22,6 +22,8 @@ from socialapp.cqrs.models import ConsumerOffset
 
 BATCH = 500
 LONGEST_RUN = 1.0
+# Instead of the size of a batch: another worker has the lane.
+TAKEN = -1
 LEASE = timedelta(seconds=30)
 
 
@@ -81,7 +83,9 @@ def all_lanes(aggregates: Set[str] | None = None) -> list[tuple[str, int]]:
 
 
 def run(name: str, lane: int = 0) -> bool:
-    """Consume what is unread in a lane; True when there is more and the caller should come back.
+    """Consume what is unread in a lane; True when there is more, or another worker runs the lane: come back then.
+
+    A worker that finds the lane taken must come back, because the other one may have looked for the last time.
 
     Offsets may be divided among more or fewer lanes than are declared here, see lanes.py: whoever is woken for a
     lane also runs those that nobody is woken for.
@@ -105,29 +109,29 @@ def create_offsets(running: Consumer) -> None:
 
 def _run_lane(running: Consumer, pk: int, deadline: float) -> bool:
     step = _step_outside if running.outside else _step
-    while step(running, pk) == BATCH:
+    while (size := step(running, pk)) == BATCH:
         if time.monotonic() > deadline:
             return True
-    return False
+    return size == TAKEN
 
 
 def _step(running: Consumer, pk: int) -> int:
-    """One batch whose effect and offset commit together; returns its size."""
+    """One batch whose effect and offset commit together; returns its size, or TAKEN."""
     with transaction.atomic(durable=True):
         held = ConsumerOffset.objects.select_for_update(skip_locked=True).filter(pk=pk).first()
         if held is None:
-            return 0
+            return TAKEN
         size, cursor = _consume_next(running, held, guard=transaction.atomic)
         _move(_offset(pk), cursor)
     return size
 
 
 def _step_outside(running: Consumer, pk: int) -> int:
-    """One batch under the lease; a crash before the offset moves repeats it."""
+    """One batch under the lease; returns its size, or TAKEN. A crash before the offset moves repeats it."""
     with leased(pk) as mine:
         held = mine.first()
         if held is None:
-            return 0
+            return TAKEN
         size, cursor = _consume_next(running, held, guard=nullcontext)
         _move(mine, cursor)
     return size

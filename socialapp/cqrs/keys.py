@@ -77,8 +77,9 @@ def idempotency(actor: object, key_digest: str) -> str:
     return f"{PREFIX}:log:idempotency:{{{actor}:{key_digest}}}"
 
 
-def consumer_wake(consumer: str, lane: int) -> str:
-    return f"{PREFIX}:consumers:wake:{consumer}:{lane}"
+def task_wake(task: str, *arguments: object) -> str:
+    """In the state store: the number of the message that is under way for a task with these arguments."""
+    return ":".join(map(str, (f"{PREFIX}:tasks:wake", task, *arguments)))
 
 
 def alive(kind: str) -> str:

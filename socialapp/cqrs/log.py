@@ -13,7 +13,7 @@ import orjson
 from django.conf import settings
 from redis.exceptions import RedisError, ResponseError
 
-from socialapp.cqrs import claims, inbox, keys, memory, valkey
+from socialapp.cqrs import claims, inbox, keys, memory, valkey, wake_flags
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.ids import PARTITIONS, partition_of
 from socialapp.cqrs.models import InboxCommand
@@ -66,23 +66,6 @@ return redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
 """
 _appending = Script(APPEND)
 
-# The flag of a partition holds a number that the one message under way for it carries. Another message is an old one:
-# were it obeyed, it would put a new one in its place, and under load messages would become ever more.
-_setting = Script("""#!lua flags=allow-oom
-local held = redis.call('GET', KEYS[1])
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-if held and not (ARGV[1] ~= '' and now - tonumber(held) > tonumber(ARGV[1])) then return false end
-local text = string.format('%.0f', now)
-redis.call('SET', KEYS[1], text)
-return text
-""")
-_clearing = Script("""
-local held = redis.call('GET', KEYS[1])
-if held and ARGV[1] ~= '' and held ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[1])
-return 1
-""")
 BACKLOG = f"{WAITING} return waiting(KEYS[1])"
 
 
@@ -156,13 +139,13 @@ def set_wake(partition: int, *, older_than: float | None = None) -> int | None:
 
     older_than: seconds after which it counts as lost, and a new one takes its place.
     """
-    wake = _setting.run([keys.wake(partition)], "" if older_than is None else int(older_than * 1e6))
+    wake = wake_flags.SET.run([keys.wake(partition)], wake_flags.age_limit(older_than))
     return wake and int(wake)
 
 
 def clear_wake(partition: int, wake: int | None = None) -> bool:
     """The next command appended wakes somebody again. False, and nothing done: `wake` is not the message's number."""
-    return bool(_clearing.run([keys.wake(partition)], "" if wake is None else wake))
+    return bool(wake_flags.CLEAR.run([keys.wake(partition)], "" if wake is None else wake))
 
 
 def read(partition: int, *, limit: int) -> list[Entry]:

@@ -7,7 +7,7 @@ under load everything takes longer, so do the rests, and batches grow.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 
@@ -27,7 +27,33 @@ class Pace:
         return more
 
 
+class LanePace:
+    """A pause between two runs of the same lane in this process; other lanes run meanwhile.
+
+    factor: seconds of pause for each second of work. longest: seconds.
+    """
+
+    def __init__(self, *, factor: float, longest: float):
+        self._factor = factor
+        self._longest = longest
+        # By lane, on the monotonic clock; there are as many as there are lanes.
+        self._earliest: dict[Hashable, float] = {}
+
+    def pause_before(self, lane: Hashable) -> float:
+        """Seconds until the lane may run again, at least 0."""
+        return max(0.0, self._earliest.get(lane, 0.0) - time.monotonic())
+
+    def run(self, lane: Hashable, work: Callable[[], bool]) -> bool:
+        """Do work() and return what it says: whether more is waiting. If not, the lane pauses."""
+        began = time.monotonic()
+        more = work()
+        ended = time.monotonic()
+        self._earliest[lane] = 0.0 if more else ended + min(self._longest, self._factor * (ended - began))
+        return more
+
+
 # Somebody may wait to see a command's effect.
 DRAINS = Pace(factor=2, longest=0.1)
-# Consumers write what nobody waits for.
-CONSUMERS = Pace(factor=10, longest=0.25)
+# Twice the factor of a pause that keeps the whole process: a worker of events has two processes and at least two lanes
+# that are always busy under load, and they may take a fifth of a core, not more.
+CONSUMERS = LanePace(factor=20, longest=0.25)

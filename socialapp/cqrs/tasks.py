@@ -1,6 +1,7 @@
 """The kernel's Celery tasks. Each only says «look»: losing one delays, doubling one does nothing."""
 
 import logging
+import time
 from datetime import timedelta
 
 from celery import shared_task
@@ -13,7 +14,6 @@ from socialapp.cqrs import (
     dead_letters,
     deferrals,
     heartbeat,
-    keys,
     log,
     pacing,
     partitions,
@@ -25,9 +25,6 @@ from socialapp.cqrs import (
 from socialapp.cqrs.models import CommandResult
 
 logger = logging.getLogger(__name__)
-
-# Seconds in which a message should have reached a worker.
-LOST_AFTER = 2.0
 
 FORGET_AFTER = timedelta(days=1)
 FORGET_BATCH = 1000
@@ -44,7 +41,7 @@ def apply_commands(partition: int, wake: int | None = None) -> None:
 def wake_partitions() -> None:
     """Each second: drain what waits although nobody was woken for it, or whoever was has died."""
     for partition in {*log.waiting_partitions(), *deferrals.waiting_partitions()}:
-        _wake(partition, older_than=LOST_AFTER)
+        _wake(partition, older_than=waking.LOST_AFTER)
 
 
 def _wake(partition: int, **options: float) -> None:
@@ -54,17 +51,23 @@ def _wake(partition: int, **options: float) -> None:
 
 
 @shared_task(ignore_result=True)
-def run_consumer(name: str, lane: int = 0) -> None:
-    """Let one event consumer, or one of its lanes, read on."""
-    valkey.state().delete(keys.consumer_wake(name, lane))
-    if pacing.CONSUMERS.keep(lambda: consumers.run(name, lane)):
+def run_consumer(name: str, lane: int = 0, number: int | None = None) -> None:
+    """Let one lane of an event consumer read on. number: of this message; an old one changes nothing."""
+    wake = waking.lane_wake(name, lane)
+    pause = pacing.CONSUMERS.pause_before(wake)
+    if pause and waking.is_old(wake, number):
+        return
+    time.sleep(pause)
+    if not waking.received(wake, number):
+        return
+    if pacing.CONSUMERS.run(wake, lambda: consumers.run(name, lane)):
         waking.wake_consumer(name, lane)
 
 
 @shared_task(ignore_result=True)
 def wake_consumers() -> None:
     """Each second: let every consumer look, in case that a wake-up was lost."""
-    waking.wake_consumers()
+    waking.wake_consumers(older_than=waking.LOST_AFTER)
 
 
 @shared_task(ignore_result=True)

@@ -1,57 +1,100 @@
-"""Telling workers to look. A message only saves time: whoever is not woken is found by beat's next tick."""
+"""Waking workers: at most one message is under way for each partition, consumer lane and task that is woken here.
+
+A message only saves time. Beat's ticks replace one that was lost, and wake what nobody was woken for.
+"""
 
 import logging
-from collections.abc import Set
+from collections.abc import Iterable, Set
+from dataclasses import dataclass
 
 from celery import current_app
 from kombu.exceptions import OperationalError as BrokerError
 
-from socialapp.cqrs import consumers, keys, valkey
-from socialapp.cqrs.scripts import Script
+from socialapp.cqrs import consumers, keys, valkey, wake_flags
 
 logger = logging.getLogger(__name__)
 
 UNREACHABLE = (*valkey.UNREACHABLE, BrokerError)
-# Milliseconds after which a consumer may be woken again although it has not answered.
-CONSUMER_FLAG_TTL = 1_000
-# The places, from 1, of those that were not set.
-SET_FLAGS = Script("""
-local fresh = {}
-for place, flag in ipairs(KEYS) do
-  if redis.call('SET', flag, 1, 'NX', 'PX', ARGV[1]) then fresh[#fresh + 1] = place end
-end
-return fresh
-""")
-# Seconds. While no worker runs, beat's ticks must not fill the broker's memory.
+# Seconds in which a message should have reached a worker. After that a tick of beat replaces it.
+LOST_AFTER = 2.0
+# Seconds. A worker drops an older message without running it.
 EXPIRES = 60
+RUN_CONSUMER = "socialapp.cqrs.tasks.run_consumer"
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """What a worker can be woken for: a task with its arguments, and the queue (None: by the task routes)."""
+
+    task: str
+    arguments: tuple = ()
+    queue: str | None = None
+
+    @property
+    def flag(self) -> str:
+        return keys.task_wake(self.task.rpartition(".")[2], *self.arguments)
 
 
 def wake_partition(partition: int, wake: int | None = None) -> None:
-    """wake: the number under which the log knows this message; without one it is obeyed in any case."""
-    _publish("apply_commands", partition, wake)
+    """Publish one message. wake: its number in the log's flag; a worker obeys one without a number in any case."""
+    _publish("socialapp.cqrs.tasks.apply_commands", (partition, wake))
 
 
 def wake_consumer(name: str, lane: int) -> None:
-    _publish("run_consumer", name, lane, queue=consumers.declared()[name].queue)
+    """Wake a worker for one lane of an event consumer, unless a message for it is under way."""
+    wake_once([_of_lane(name, lane)])
 
 
-def wake_consumers(aggregates: Set[str] | None = None) -> None:
-    """Wake the event consumers, with each of their lanes, that are not about to look anyway: those that read events
-    about these kinds of aggregates, or all."""
-    lanes = consumers.all_lanes(aggregates)
+def wake_consumers(aggregates: Set[str] | None = None, *, older_than: float | None = None) -> None:
+    """Wake workers for every lane of the consumers that read events about these kinds of aggregates, or of all.
+
+    older_than: seconds after which a message that is under way counts as lost and is replaced.
+    """
+    wake_once([_of_lane(*lane) for lane in consumers.all_lanes(aggregates)], older_than=older_than)
+
+
+def wake_once(wakes: Iterable[Wake], *, older_than: float | None = None) -> None:
+    """Publish a message for each, unless one is under way. Best effort: an unreachable store is logged."""
+    wakes = list(wakes)
     try:
-        flags = [keys.consumer_wake(name, lane) for name, lane in lanes]
-        (fresh,) = SET_FLAGS.run_all(valkey.state(), [(flags, [CONSUMER_FLAG_TTL])])
+        numbers = wake_flags.SET.run_all(
+            valkey.state(), [([wake.flag], [wake_flags.age_limit(older_than)]) for wake in wakes]
+        )
     except UNREACHABLE as error:
-        logger.warning("event consumers were not woken: %s", error)
+        logger.warning("workers were not woken: %s", error)
         return
-    for place in fresh:
-        wake_consumer(*lanes[place - 1])
+    for wake, number in zip(wakes, numbers, strict=True):
+        if number:
+            _publish(wake.task, (*wake.arguments, int(number)), **({"queue": wake.queue} if wake.queue else {}))
 
 
-def _publish(task: str, *arguments: object, **options: object) -> None:
-    name = f"socialapp.cqrs.tasks.{task}"
+def is_old(wake: Wake, number: int | None) -> bool:
+    """Whether another message has replaced the one with this number. Raises what UNREACHABLE names."""
+    held = valkey.state().get(wake.flag)
+    return None not in (held, number) and int(held) != number
+
+
+def received(wake: Wake, number: int | None) -> bool:
+    """Let the next event send a message again; False, and nothing done, when this message is an old one.
+
+    Call it immediately before the work, so that what happens from then on sends another message.
+    Raises what UNREACHABLE names.
+    """
+    (cleared,) = wake_flags.CLEAR.run_all(valkey.state(), [([wake.flag], ["" if number is None else number])])
+    return bool(cleared)
+
+
+def lane_wake(name: str, lane: int) -> Wake:
+    """The Wake of a consumer's lane, also of a consumer that this process does not declare."""
+    return Wake(RUN_CONSUMER, (name, lane))
+
+
+def _of_lane(name: str, lane: int) -> Wake:
+    return Wake(RUN_CONSUMER, (name, lane), consumers.declared()[name].queue)
+
+
+def _publish(task: str, arguments: tuple, **options: object) -> None:
     try:
-        current_app.send_task(name, arguments, retry=False, ignore_result=True, expires=EXPIRES, **options)
+        current_app.send_task(task, arguments, retry=False, ignore_result=True, expires=EXPIRES, **options)
     except UNREACHABLE as error:
-        logger.warning("the broker did not take %s: %s", name, error)
+        logger.warning("the broker did not take %s: %s", task, error)

@@ -6,8 +6,8 @@ from django.db import Error
 from django.http import HttpRequest, JsonResponse
 from redis.exceptions import ResponseError
 
-from socialapp.cqrs import heartbeat, roles, routing, servers, valkey
-from socialapp.ops import liveness
+from socialapp.cqrs import broker, heartbeat, roles, routing, servers, valkey
+from socialapp.ops import liveness, queues
 
 # Seconds without a heartbeat after which beat, or whoever runs its tasks, counts as down.
 BEAT_SILENCE = 5
@@ -44,6 +44,7 @@ def _checks() -> dict[str, Callable[[], dict]]:
         "state": lambda: _ping(valkey.state()),
         "log": _log,
         "workers": _workers,
+        **{f"queue_{name}": lambda name=name: _queue(name) for name in broker.declared_queues()},
         "beat": _beat,
     }
 
@@ -100,6 +101,14 @@ def _log() -> dict:
 def _workers() -> dict:
     names = liveness.alive("worker")
     return {"status": "up" if names else "down", "alive": names}
+
+
+def _queue(name: str) -> dict:
+    queue = queues.look(name, with_messages=roles.may_write())
+    found = {"workers": len(queue.workers)}
+    if queue.messages is not None:
+        found["messages"] = queue.messages
+    return found | ({"status": "down", "error": queue.trouble} if queue.trouble else {})
 
 
 def _beat() -> dict:

@@ -22,16 +22,26 @@ class Liveness(bootsteps.StartStopStep):
     def __init__(self, worker, **kwargs):
         super().__init__(worker, **kwargs)
         self.name = worker.hostname.partition("@")[0]
+        self.kinds = ["worker"]
 
     def start(self, worker):
+        self.kinds = ["worker", *(queue_kind(queue) for queue in worker.app.amqp.queues.consume_from)]
         self.timer = worker.timer.call_repeatedly(RENEWAL, self.renew)
         self.renew()
 
     def renew(self):
+        signs = valkey.state().pipeline(transaction=False)
+        for kind in self.kinds:
+            signs.zadd(keys.alive(kind), {self.name: time.time() + LIFETIME})
         try:
-            valkey.state().zadd(keys.alive("worker"), {self.name: time.time() + LIFETIME})
+            signs.execute()
         except valkey.UNREACHABLE as error:
             logger.warning("no sign of life could be given: %s", error)
+
+
+def queue_kind(queue: str) -> str:
+    """The kind of process that takes messages from a queue; see `alive`."""
+    return f"worker:{queue}"
 
 
 def alive(kind: str) -> list[str]:

@@ -11,11 +11,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from socialapp.cqrs import audit, backlog, locks, memory, progress, roles, valkey
+from socialapp.cqrs import audit, backlog, locks, memory, progress, roles, valkey, waking
 from socialapp.cqrs.audit import CACHE
 from socialapp.cqrs.models import DeadLetter
 from socialapp.cqrs.routing import DOWN, PRIMARY
-from socialapp.ops import auditing
+from socialapp.ops import auditing, queues
 from socialapp.ops.auditing import Counts
 
 PREFIX = "socialapp_cache_audit"
@@ -106,6 +106,23 @@ LOG = (
 )
 
 
+class Queues(Collector):
+    """What waits for Celery workers, and how many take it. Only the write pool may ask the broker."""
+
+    def collect(self) -> Iterable[Metric]:
+        if not roles.may_write():
+            return []
+        labels = ["queue"]
+        messages = GaugeMetricFamily("socialapp_queue_messages", "Messages that no worker has taken.", labels=labels)
+        workers = GaugeMetricFamily("socialapp_queue_workers", "Workers alive that take them.", labels=labels)
+        # socialapp_state_store_up says that the store cannot be asked.
+        with suppress(*waking.UNREACHABLE):
+            for queue in queues.all_queues():
+                messages.add_metric([queue.name], queue.messages)
+                workers.add_metric([queue.name], len(queue.workers))
+        return [messages, workers]
+
+
 class Locks(Collector):
     """Contention: how often locks were refused, and how long was waited for all of them together."""
 
@@ -168,5 +185,5 @@ def _consumers() -> Iterable[Metric]:
 
 
 registry = CollectorRegistry()
-for collector in (CacheAudit(), CommandLog(), Locks(), Primary()):
+for collector in (CacheAudit(), CommandLog(), Queues(), Locks(), Primary()):
     registry.register(collector)

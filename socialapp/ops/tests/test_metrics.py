@@ -1,5 +1,6 @@
 """GET /metrics: what Prometheus reads, at each pool's own door."""
 
+import time
 from collections import Counter
 
 import pytest
@@ -8,11 +9,11 @@ from django.test import RequestFactory
 from prometheus_client.parser import text_string_to_metric_families
 
 from posts.commands import CreateComment, CreatePost
-from socialapp.cqrs import keys, valkey
+from socialapp.cqrs import keys, valkey, waking
 from socialapp.cqrs.audit import BEHIND, CACHE, STALE, UNKNOWN, UNREACHABLE, within
 from socialapp.cqrs.ids import partition_of
 from socialapp.cqrs.submit import submit
-from socialapp.ops import auditing, metrics
+from socialapp.ops import auditing, liveness, metrics
 from socialapp.tests.client import Api
 
 
@@ -75,6 +76,14 @@ def test_what_waits_is_told_by_partition(exposed, author, drain_all):
     found = exposed()
     assert found["socialapp_log_waiting", partition] == 0
     assert found["socialapp_log_oldest_seconds", partition] == 0
+
+
+def test_queues_and_their_workers_are_counted(exposed, clean_stores):
+    valkey.state().zadd(keys.alive(liveness.queue_kind("events")), {"events-1": time.time() + 60})
+    waking.wake_partition(3)
+    found = exposed()
+    assert (found["socialapp_queue_messages", "commands"], found["socialapp_queue_workers", "commands"]) == (1, 0)
+    assert (found["socialapp_queue_messages", "events"], found["socialapp_queue_workers", "events"]) == (0, 1)
 
 
 def test_what_waits_on_the_primary_is_told(exposed, author, drain_all):
