@@ -3,6 +3,7 @@
 from config.settings.apps import (
     AUTH_PASSWORD_VALIDATORS,
     AUTH_USER_MODEL,
+    AUTHENTICATION_BACKENDS,
     BROWSER_MIDDLEWARE,
     DEFAULT_AUTO_FIELD,
     FORMAT_MODULE_PATH,
@@ -54,7 +55,7 @@ from config.settings.celery import (
     CELERY_WORKER_PREFETCH_MULTIPLIER,
     CELERY_WORKER_SEND_TASK_EVENTS,
 )
-from config.settings.databases import DATABASE_ROUTERS, DATABASES
+from config.settings.databases import DATABASE_READ_USER, DATABASE_ROUTERS, DATABASES
 from config.settings.emails import (
     DEFAULT_FROM_EMAIL,
     EMAIL_BACKEND,

@@ -63,6 +63,7 @@ TEMPLATES = [
 ]
 
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["socialapp.accounts.backends.Accounts"]
 PASSWORD_HASHERS = ["socialapp.accounts.hashers.Argon2"]
 AUTH_PASSWORD_VALIDATORS = [
     {

@@ -67,6 +67,9 @@ def environ_url(url: str) -> dict:
     return parsed
 
 
+# Whom `migrate` grants the columns that reads need: the user of DATABASE_READ_URL.
+DATABASE_READ_USER = env.str("DATABASE_READ_USER", default="socialapp_read")
+
 REPLICA_URLS = env.list("REPLICA_URLS", default=[])
 
 DATABASES = {"default": connection(env.str(PRIMARY_URL))}

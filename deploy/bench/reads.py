@@ -67,7 +67,9 @@ def start(stack: Stack, workers: int, exits: ExitStack) -> list[Subject]:
     # The read role may only use keys of this project.
     cacheops = stack.environment("worker")["CACHE_URL"].replace("db=0", "db=5")
     # Sync workers: gunicorn's default, and the fastest for them; they keep one connection to Postgres per worker.
-    sync = {"workers": workers, "GUNICORN_WORKER_CLASS": "sync"}
+    # They select every column of a table, which the read role may not.
+    database = stack.environment("worker")["DATABASE_URL"]
+    sync = {"workers": workers, "GUNICORN_WORKER_CLASS": "sync", "DATABASE_READ_URL": database}
     naive = exits.enter_context(gunicorn(stack, PEERS, PEER="naive", **sync))
     cached = exits.enter_context(gunicorn(stack, PEERS, PEER="cacheops", CACHEOPS_URL=cacheops, **sync))
     ours = exits.enter_context(gunicorn(stack, "config.wsgi", workers=workers))

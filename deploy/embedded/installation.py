@@ -80,7 +80,7 @@ class Installation:
             self._follow_one(say)
 
     def _let_in(self) -> None:
-        """Tables made before the users' rights are set would be closed to the read user."""
+        """Without the read role's user, `migrate` would have nobody to grant its columns to."""
         if self.process:
             self.process.stdin.close()
 

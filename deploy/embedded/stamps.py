@@ -30,7 +30,9 @@ def project_files(layout: Layout, folder_name: str) -> Iterator[Path]:
 
 
 def of_migrations(layout: Layout) -> str:
-    return fingerprint([*project_files(layout, "migrations"), *_installed(layout)])
+    # `migrate` grants the read role its columns, too.
+    grants = layout.checkout / "config" / "read_columns.py"
+    return fingerprint([*project_files(layout, "migrations"), grants, *_installed(layout)])
 
 
 def of_static_files(layout: Layout) -> str:

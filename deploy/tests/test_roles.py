@@ -1,4 +1,4 @@
-"""What the read user can do on the primary: SELECT, and nothing that leaves a trace."""
+"""What the read user can do on the primary: SELECT what it was granted, and nothing that leaves a trace."""
 
 import psycopg
 import pytest
@@ -34,7 +34,10 @@ def reader(urls, owner):
         yield connection
 
 
-def test_the_reader_reads_what_the_owner_makes(reader):
+def test_the_reader_reads_what_the_owner_grants(owner, reader):
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        reader.execute("SELECT id FROM thing")
+    owner.execute("GRANT SELECT (id) ON thing TO socialapp_read")
     assert reader.execute("SELECT id FROM thing").fetchone() == (1,)
 
 

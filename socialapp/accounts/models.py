@@ -1,9 +1,14 @@
 """Users and their refresh tokens. Counts belong to the event consumers that keep them."""
 
+from collections.abc import Iterator
+from hashlib import sha256
+
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower, Now
+from django.utils.crypto import salted_hmac
 
 from socialapp.cqrs.ids import new_id
 
@@ -24,8 +29,19 @@ class Users(BaseUserManager):
         return user
 
 
+class Digest(models.Func):
+    """The SHA-256 of a text, in hexadecimal. A backslash would begin an escape of bytea."""
+
+    template = r"encode(sha256(replace(%(expressions)s, '\', '\\')::bytea), 'hex')"
+    arity = 1
+
+
 class User(AbstractBaseUser, PermissionsMixin):
-    """A person. `sequence` is the version of the aggregate: it rises with every event about the user."""
+    """A person. `sequence` is the version of the aggregate: it rises with every event about the user.
+
+    password_digest: what sessions are bound to. The read role may see it, but not `password`; the salt within that has
+    128 random bits, so that nobody can try passwords against the digest.
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     username = models.CharField(max_length=30, unique=True)
@@ -39,6 +55,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     following_count = models.PositiveIntegerField(default=0)
     post_count = models.PositiveIntegerField(default=0)
     sequence = models.BigIntegerField(default=0, editable=False)
+    password_digest = models.GeneratedField(
+        expression=Digest("password"), output_field=models.CharField(max_length=64), db_persist=True
+    )
 
     objects = Users()
 
@@ -53,6 +72,19 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def get_short_name(self):
         return self.name or self.username
+
+    def get_session_auth_hash(self) -> str:
+        """Changes with the password, and with it every session ends."""
+        return self._session_hash(settings.SECRET_KEY)
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        return map(self._session_hash, settings.SECRET_KEY_FALLBACKS)
+
+    def _session_hash(self, secret: str) -> str:
+        # The column does not follow a password that was set a moment ago.
+        loaded = "password" not in self.get_deferred_fields()
+        digest = sha256(self.password.encode()).hexdigest() if loaded else self.password_digest
+        return salted_hmac("socialapp.accounts.session", digest, secret=secret, algorithm="sha256").hexdigest()
 
 
 class RefreshToken(models.Model):

@@ -27,6 +27,10 @@ _waiters = BoundedSemaphore(settings.MOST_WAITERS)
 # A frozen log costs two seconds to find out; the rows answer meanwhile.
 _breaker = Breaker(open_for=(0.5, 1.5), probe=3.0)
 
+# What the read role may see of a command: not its payload, nor its idempotency key.
+OF_A_COMMAND = ("id", "type", "actor_id", "resource_type", "resource_id")
+OF_A_RESULT = (*OF_A_COMMAND, "outcome", "problem")
+
 # Whether the consumer that repeats every invalidation (settle.py) has passed all events of a command, and could
 # digest each. A replica shows an older offset than the primary, never a newer one.
 CONFIRMED = """
@@ -183,8 +187,8 @@ def _from_rows(command_ids: list[UUID]) -> tuple[dict[UUID, Outcome], bool]:
 def _rows_of(alias: str, command_ids: list[UUID]) -> dict[UUID, Outcome]:
     """What a server shows. The inbox is asked first, as commands go from there to the results."""
     with answered_within(settings.REPLICA_TIMEOUT):
-        kept = list(InboxCommand.objects.using(alias).filter(pk__in=command_ids))
-        results = CommandResult.objects.using(alias).filter(pk__in=command_ids)
+        kept = list(InboxCommand.objects.using(alias).filter(pk__in=command_ids).only(*OF_A_COMMAND))
+        results = CommandResult.objects.using(alias).filter(pk__in=command_ids).only(*OF_A_RESULT)
         found = list(results.annotate(confirmed=RawSQL(CONFIRMED, [])))  # noqa: S611 a constant
     # Taken after the rows, so it covers them.
     timeline, position = routing.position(alias) if found else (0, 0)

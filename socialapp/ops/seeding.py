@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.apps import apps
 from django.db import connections
-from django.db.models import NOT_PROVIDED, AutoField, Model
+from django.db.models import NOT_PROVIDED, AutoField, Field, Model
 from django.utils.module_loading import module_has_submodule
 from faker import Faker
 
@@ -85,9 +85,13 @@ def _constants(model: type[Model], columns: Sequence[str]) -> dict[str, object]:
     left = [
         column
         for column in model._meta.concrete_fields
-        if column.attname not in columns and column.db_default is NOT_PROVIDED and not isinstance(column, AutoField)
+        if column.attname not in columns and column.db_default is NOT_PROVIDED and not _made_by_postgres(column)
     ]
     return {c.column: c.get_db_prep_save(c.get_default(), connections["default"]) for c in left}
+
+
+def _made_by_postgres(column: Field) -> bool:
+    return column.generated or isinstance(column, AutoField)
 
 
 def zipf(count: int) -> list[float]:

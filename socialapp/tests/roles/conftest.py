@@ -1,5 +1,9 @@
 """Connections of the read role's Postgres user, with every brake that the user can take off taken off."""
 
+import os
+import subprocess
+import sys
+
 import psycopg
 import pytest
 
@@ -26,3 +30,22 @@ def reader(stack):
     yield connect
     for connection in opened:
         connection.close()
+
+
+@pytest.fixture
+def owner(stack):
+    with psycopg.connect(stack.environment("worker")["DATABASE_URL"], autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def migrate(stack):
+    """Runs manage.py migrate on the stack's database."""
+    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    environment |= stack.environment("worker")
+
+    def run() -> None:
+        command = [sys.executable, "manage.py", "migrate", "-v", "0"]
+        subprocess.run(command, env=environment, cwd=stack.layout.checkout, check=True, timeout=60)
+
+    return run

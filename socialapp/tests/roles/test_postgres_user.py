@@ -4,6 +4,8 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from config.read_columns import wanted
+
 ROWS = [
     "INSERT INTO posts_like (post_id, user_id, stamp) VALUES (gen_random_uuid(), gen_random_uuid(), 1)",
     "UPDATE accounts_user SET name = 'x'",
@@ -73,7 +75,15 @@ ADVISORY = [
 ] + ["SELECT pg_advisory_unlock(1)", "SELECT pg_advisory_unlock_shared(1)", "SELECT pg_advisory_unlock_all()"]
 LOCKS = [
     f"BEGIN; LOCK TABLE accounts_user IN {mode} MODE"
-    for mode in ("ROW SHARE", "ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE", "SHARE", "EXCLUSIVE", "ACCESS EXCLUSIVE")
+    for mode in (
+        "ACCESS SHARE",
+        "ROW SHARE",
+        "ROW EXCLUSIVE",
+        "SHARE UPDATE EXCLUSIVE",
+        "SHARE",
+        "EXCLUSIVE",
+        "ACCESS EXCLUSIVE",
+    )
 ]
 POWERS = [
     "SET ROLE socialapp",
@@ -86,6 +96,8 @@ POWERS = [
     "ALTER DATABASE socialapp SET work_mem = '1MB'",
     "ALTER SYSTEM SET work_mem = '1MB'",
     "GRANT socialapp TO socialapp_read",
+    "GRANT SELECT ON accounts_user TO PUBLIC",
+    "DROP OWNED BY socialapp_read",
     "REASSIGN OWNED BY socialapp TO socialapp_read",
     "DROP OWNED BY socialapp",
     "CHECKPOINT",
@@ -113,7 +125,42 @@ POWERS = [
     "SELECT pg_ls_dir('/')",
     "SELECT pg_clear_relation_stats('public', 'accounts_user')",
 ]
-REFUSED = ROWS + THINGS + LARGE_OBJECTS + ADVISORY + LOCKS + POWERS
+SECRETS = [
+    "SELECT password FROM accounts_user",
+    "SELECT * FROM accounts_user",
+    "SELECT u FROM accounts_user u",
+    "SELECT row_to_json(u) FROM accounts_user u",
+    "SELECT id FROM accounts_user WHERE password LIKE 'argon2%'",
+    "SELECT id FROM accounts_user ORDER BY password",
+    "SELECT id FROM accounts_user GROUP BY id HAVING max(password) > ''",
+    "TABLE accounts_user",
+    "COPY accounts_user TO STDOUT",
+    "COPY accounts_user (password) TO STDOUT",
+    "SELECT digest FROM accounts_refreshtoken",
+    "SELECT count(*) FROM accounts_refreshtoken",
+    "SELECT payment_token FROM orders_order",
+    "SELECT reference FROM orders_paymentattempt",
+    "SELECT session_data FROM django_session",
+    "SELECT envelope FROM cqrs_deadletter",
+    "SELECT traceback FROM cqrs_deadletter",
+    "SELECT body FROM cqrs_inboxcommand",
+    "SELECT idempotency_key FROM cqrs_commandresult",
+    "SELECT change_message FROM django_admin_log",
+    "SELECT refusal FROM orders_orderemail",
+    "SELECT stavalues1 FROM pg_statistic",
+    "SELECT query FROM pg_stat_statements",
+]
+LIMITS = [
+    "SET temp_file_limit = -1",
+    "ALTER ROLE socialapp_read RESET temp_file_limit",
+    "ALTER ROLE socialapp_read SET temp_file_limit = -1",
+    "ALTER ROLE socialapp_read CONNECTION LIMIT -1",
+    "SET log_min_duration_statement = 0",
+    "SET log_min_error_statement = 'error'",
+    "SET log_statement = 'all'",
+    "SET log_parameter_max_length = -1",
+]
+REFUSED = SECRETS + LIMITS + ROWS + THINGS + LARGE_OBJECTS + ADVISORY + LOCKS + POWERS
 
 # A standby refuses some of these before it looks at privileges.
 REFUSALS = {
@@ -152,13 +199,60 @@ def test_it_begins_read_only(reader, server):
     assert connection.execute("SHOW default_transaction_read_only").fetchone() == ("on",)
 
 
+COLUMNS = """
+    SELECT relation.relname, attribute.attname
+    FROM pg_class AS relation JOIN pg_attribute AS attribute ON attribute.attrelid = relation.oid
+    WHERE relation.relnamespace = 'public'::regnamespace AND relation.relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND attribute.attnum > 0 AND NOT attribute.attisdropped
+"""
+
+
 @pytest.mark.parametrize("server", ["primary", "replica"])
-def test_it_reads_every_table(reader, server):
+def test_of_all_tables_it_reads_the_declared_columns(reader, server):
     connection = reader(server)
-    tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-    assert len(tables) > 10
-    for (table,) in tables:
-        connection.execute(f'SELECT * FROM "{table}" LIMIT 1')
+    columns = connection.execute(COLUMNS).fetchall()
+    assert len(columns) > 100
+    assert {column for column in columns if can_read(connection, *column)} == wanted()
+
+
+def can_read(connection: psycopg.Connection, table: str, column: str) -> bool:
+    try:
+        connection.execute(f'SELECT "{column}" FROM "{table}" LIMIT 1')
+    except errors.InsufficientPrivilege:
+        return False
+    return True
+
+
+def test_a_migration_takes_back_what_it_does_not_declare(reader, owner, migrate):
+    owner.execute("GRANT SELECT ON accounts_user, accounts_refreshtoken TO socialapp_read")
+    owner.execute("GRANT UPDATE (name) ON accounts_user TO socialapp_read")
+    migrate()
+    with pytest.raises(errors.InsufficientPrivilege):
+        reader("primary").execute("SELECT password FROM accounts_user")
+    with pytest.raises(errors.InsufficientPrivilege):
+        reader("primary").execute("SELECT digest FROM accounts_refreshtoken")
+    with pytest.raises(errors.InsufficientPrivilege):
+        reader("primary").execute("UPDATE accounts_user SET name = 'x'")
+
+
+def test_it_has_only_so_many_connections(reader):
+    """Writers find a connection, however many a reader opens."""
+    (most,) = reader("primary").execute("SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user").fetchone()
+    (all_of_them,) = reader("primary").execute("SHOW max_connections").fetchone()
+    assert 0 < most < int(all_of_them)
+
+
+# 400 MB.
+LARGE_SORT = """
+    SELECT max(x) FROM (SELECT g || repeat('x', 500) AS x FROM generate_series(1, 800000) AS g ORDER BY 1 OFFSET 0)
+"""
+
+
+def test_it_writes_no_large_files(reader):
+    connection = reader("primary")
+    connection.execute("SET work_mem = '64kB'")
+    with pytest.raises(errors.ConfigurationLimitExceeded, match="temp_file_limit"):
+        connection.execute(LARGE_SORT)
 
 
 # Postgres has no privilege for these. None of them changes what anybody else reads.
@@ -166,10 +260,7 @@ NOT_REFUSED = [
     "NOTIFY c, 'x'",
     "LISTEN c",
     "DO $$ BEGIN PERFORM 1; END $$",
-    "LOCK TABLE accounts_user IN ACCESS SHARE MODE",
     "SELECT pg_export_snapshot()",
-    "GRANT SELECT ON accounts_user TO PUBLIC",
-    "DROP OWNED BY socialapp_read",
     "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC",
     "SET statement_timeout = 0",
 ]
@@ -200,4 +291,4 @@ def test_a_start_of_the_stack_puts_back_what_it_did_to_itself(stack, reader):
     settings = reader("primary").execute(
         "SELECT setconfig FROM pg_db_role_setting JOIN pg_roles ON oid = setrole WHERE rolname = 'socialapp_read'"
     )
-    assert settings.fetchall() == [(["default_transaction_read_only=on"],)]
+    assert settings.fetchall() == [(["default_transaction_read_only=on", "temp_file_limit=256MB"],)]
