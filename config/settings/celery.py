@@ -96,6 +96,7 @@ CELERY_BEAT_SCHEDULE = {
     "trim-log": {"task": "socialapp.cqrs.tasks.trim_log", "schedule": 10.0, "options": {"expires": 10}},
     "forget-idempotency-keys": {"task": "socialapp.cqrs.tasks.forget_idempotency_keys", "schedule": 3600.0},
     "audit-cache": {"task": "socialapp.ops.tasks.audit_cache", "schedule": 60.0, "options": {"expires": 60}},
+    "end-long-reads": {"task": "socialapp.ops.tasks.end_long_reads", "schedule": 5.0, "options": {"expires": 5}},
     "append-requeued": {"task": "socialapp.cqrs.tasks.append_requeued", "schedule": 5.0, "options": {"expires": 10}},
     "look-for-due-payments": {
         "task": "orders.payments.tasks.look_for_due_payments",

@@ -8,12 +8,18 @@ from celery import shared_task
 from socialapp.cqrs import audit, routing, waking
 from socialapp.cqrs.audit import Look, Subject
 from socialapp.cqrs.sampling import sample
-from socialapp.ops import auditing
+from socialapp.ops import auditing, long_reads
 
 logger = logging.getLogger(__name__)
 
 # Entries per minute: a few hundred milliseconds of one worker, and 70,000 a day.
 AUDITED = 50
+
+
+@shared_task(ignore_result=True)
+def end_long_reads() -> None:
+    """The read role's database user can turn off its own timeouts."""
+    long_reads.end_long_reads()
 
 
 @shared_task(ignore_result=True)
