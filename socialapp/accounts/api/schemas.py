@@ -5,6 +5,7 @@ from django.core.exceptions import ValidationError as PasswordRefused
 from rest_framework import serializers
 
 from socialapp.accounts.models import USERNAME, User
+from socialapp.accounts.reserved import is_reserved
 from socialapp.cqrs.http.schemas import Schema
 
 LONGEST_PASSWORD = 256
@@ -19,6 +20,11 @@ class Registration(Schema):
     )
     email = serializers.EmailField(required=False, max_length=254, default="", allow_blank=True)
     name = serializers.CharField(required=False, max_length=100, default="", allow_blank=True)
+
+    def validate_username(self, username: str) -> str:
+        if is_reserved(username):
+            raise serializers.ValidationError("This name is reserved: choose another one.", code="reserved")
+        return username
 
     def validate(self, attrs: dict) -> dict:
         """The password is checked last: it may not resemble the rest."""
