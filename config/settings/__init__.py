@@ -1,5 +1,6 @@
 """Django's settings, put together from one small file per concern."""
 
+from config.settings import production
 from config.settings.apps import (
     AUTH_PASSWORD_VALIDATORS,
     AUTH_USER_MODEL,

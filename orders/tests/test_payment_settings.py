@@ -22,6 +22,7 @@ def test_a_gateway_that_there_is_not_does_not_start():
     assert run.returncode != 0 and "PAYMENT_GATEWAY" in run.stderr
 
 
-def test_the_sandbox_is_warned_of_in_production():
-    run = manage("write", "check", "--deploy", "--fail-level", "WARNING", PAYMENT_GATEWAY="sandbox")
-    assert run.returncode != 0 and "orders.W001" in run.stderr
+@pytest.mark.parametrize("role", ["write", "worker"])
+def test_the_sandbox_does_not_start_in_production(role):
+    run = manage(role, "check", PAYMENT_GATEWAY="sandbox")
+    assert run.returncode != 0 and "PAYMENT_GATEWAY" in run.stderr

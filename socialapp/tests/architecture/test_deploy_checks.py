@@ -1,5 +1,6 @@
 """Django's deployment checks and the OpenAPI schema are clean with a production's environment."""
 
+import json
 import os
 import subprocess
 import sys
@@ -22,8 +23,8 @@ ENVIRONMENT = {
     "PUBLIC_URL": "https://social.example",
     "STATIC_ROOT": "/srv/static",
     "MEDIA_ROOT": "/srv/media",
-    "JWT_PRIVATE_KEY": "A" * 43,
-    "JWT_PUBLIC_KEYS": "A" * 43,
+    "JWT_PRIVATE_KEY": "180Owjl2fcPO3i4jQJeyEB76HB4nUB_PDxEP8SkIuqE",
+    "JWT_PUBLIC_KEYS": "jl8y5eSo9i-I1APo9oxnbyOcKUPm3cH4_Hve7ihipPU",
     "PAYMENT_GATEWAY": "stripe",
     "STRIPE_SECRET_KEY": "sk_live_of_nobody",
     "STRIPE_WEBHOOK_SECRET": "whsec_of_nobody",
@@ -56,3 +57,78 @@ def test_the_openapi_schema_is_valid_and_complete(tmp_path: Path):
     run = manage("read", "spectacular", "--validate", "--fail-on-warn", "--file", str(schema))
     assert run.returncode == 0, run.stdout + run.stderr
     assert "/api/v1/posts/{post_id}/like" in schema.read_text()
+
+
+WRONG = {
+    "a short secret": ("SECRET_KEY", {"SECRET_KEY": "k3y-w1th-few-signs"}),
+    "a monotonous secret": ("SECRET_KEY", {"SECRET_KEY": "ab" * 40}),
+    "a secret from an example": ("SECRET_KEY", {"SECRET_KEY": "django-insecure-" + ENVIRONMENT["SECRET_KEY"]}),
+    "a weak former secret": ("SECRET_KEY_FALLBACKS", {"SECRET_KEY_FALLBACKS": "k3y"}),
+    "every host": ("ALLOWED_HOSTS", {"ALLOWED_HOSTS": "*"}),
+    "every host besides one": ("ALLOWED_HOSTS", {"ALLOWED_HOSTS": "social.example,*"}),
+    "every host below a domain that is all": ("ALLOWED_HOSTS", {"ALLOWED_HOSTS": "*.example"}),
+    "a public key of zeros": ("JWT_PUBLIC_KEYS", {"JWT_PUBLIC_KEYS": "A" * 43}),
+    "a short public key": ("JWT_PUBLIC_KEYS", {"JWT_PUBLIC_KEYS": ENVIRONMENT["JWT_PUBLIC_KEYS"][:40]}),
+    "a public key that is none": ("JWT_PUBLIC_KEYS", {"JWT_PUBLIC_KEYS": "not base64!"}),
+    "a private key of zeros": ("JWT_PRIVATE_KEY", {"JWT_PRIVATE_KEY": "A" * 43}),
+    "another public key": ("JWT_PUBLIC_KEYS", {"JWT_PUBLIC_KEYS": ENVIRONMENT["JWT_PRIVATE_KEY"]}),
+    "an address without TLS": ("PUBLIC_URL", {"PUBLIC_URL": "http://social.example"}),
+    "no address": ("PUBLIC_URL", {"PUBLIC_URL": ""}),
+    "no secure transport": ("PUBLIC_URL", {"SECURE_TRANSPORT": "off"}),
+    "a loopback address, but other hosts": (
+        "PUBLIC_URL",
+        {"PUBLIC_URL": "http://localhost", "SECURE_TRANSPORT": "off"},
+    ),
+    "a gateway that takes no money": ("PAYMENT_GATEWAY", {"PAYMENT_GATEWAY": "sandbox"}),
+}
+
+
+# Importing the settings alone takes a tenth of what `manage.py check` does. A child for each case, as it can only be
+# done once.
+IMPORT = """
+import json, os, sys
+import cryptography.hazmat.primitives.asymmetric.ed25519, django.conf, environ, psycopg, redis
+for name, environment in json.load(sys.stdin).items():
+    if os.fork() == 0:
+        os.environ |= environment
+        try:
+            import config.settings
+            refusal = ""
+        except django.core.exceptions.ImproperlyConfigured as error:
+            refusal = str(error)
+        print(json.dumps([name, refusal]), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+def refusals(cases: dict[str, dict[str, str]]) -> dict[str, str]:
+    """Of the settings in each of these environments, on top of a production's; "" for a start."""
+    surroundings = ENVIRONMENT | {"SOCIALAPP_ROLE": "write", "PATH": os.environ["PATH"]}
+    run = subprocess.run(
+        [sys.executable, "-c", IMPORT], input=json.dumps(cases), cwd=CHECKOUT, env=surroundings, capture_output=True,
+        text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return dict(map(json.loads, run.stdout.splitlines()))
+
+
+def test_production_does_not_start_with_what_is_weak():
+    found = refusals({case: environment for case, (_, environment) in WRONG.items()})
+    assert found.keys() == WRONG.keys()
+    for case, (variable, _) in WRONG.items():
+        assert f"- {variable} " in found[case], case
+
+
+def test_all_that_is_wrong_is_told_at_once():
+    wrong = {"SECRET_KEY": "short", "ALLOWED_HOSTS": "*", "PUBLIC_URL": "http://x.example"}
+    assert not [name for name in wrong if f"- {name} " not in refusals({"all": wrong})["all"]]
+
+
+def test_what_starts():
+    local = {"PUBLIC_URL": "http://127.0.0.1:8080", "ALLOWED_HOSTS": "localhost,127.0.0.1,[::1]"}
+    starts = {
+        "a production": {},
+        "a stack on a loopback address": local | {"SECURE_TRANSPORT": "off", "PAYMENT_GATEWAY": "sandbox"},
+        "a read pool, which need not know who charges": {"SOCIALAPP_ROLE": "read", "PAYMENT_GATEWAY": "sandbox"},
+    }
+    assert refusals(starts) == dict.fromkeys(starts, "")
