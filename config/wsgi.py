@@ -10,7 +10,8 @@ application = get_wsgi_application()
 
 # Imported only now, as it needs the apps to be loaded.
 from socialapp.cqrs import roles  # noqa: E402
+from socialapp.cqrs.http.header_limits import HeaderLimits  # noqa: E402
 from socialapp.cqrs.http.hits import CacheHits  # noqa: E402
 from socialapp.cqrs.http.plain_commands import PlainCommands  # noqa: E402
 
-application = PlainCommands(application) if roles.may_write() else CacheHits(application)
+application = HeaderLimits(PlainCommands(application) if roles.may_write() else CacheHits(application))

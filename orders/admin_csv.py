@@ -2,6 +2,7 @@
 
 import csv
 from io import StringIO
+from itertools import islice
 
 from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -71,7 +72,9 @@ class Upload(ImportForm):
 def _check(content: bytes) -> None:
     try:
         text = content.decode("utf-8-sig")
-        header, *rows = filter(None, csv.reader(StringIO(text, newline=""), strict=True))
+        # One more than may be imported: the rest is not read.
+        rows = filter(None, csv.reader(StringIO(text, newline=""), strict=True))
+        header, *rows = islice(rows, MOST_ROWS + 2)
     except UnicodeDecodeError as error:
         raise ValidationError("The file is not UTF-8.") from error
     except (csv.Error, ValueError) as error:
@@ -81,7 +84,7 @@ def _check(content: bytes) -> None:
         columns = ", ".join(Products.Meta.fields)
         raise ValidationError(f"The first row must name columns: sku, and any others of {columns}.")
     if len(rows) > MOST_ROWS:
-        raise ValidationError(f"These are {len(rows):,} rows. Import {MOST_ROWS:,} at a time.")
+        raise ValidationError(f"These are more than {MOST_ROWS:,} rows. Import {MOST_ROWS:,} at a time.")
     # The libraries between here and the database take neither.
     uneven = next((number for number, row in enumerate(rows, 1) if len(row) != len(header)), None)
     if uneven:

@@ -1,6 +1,7 @@
 """Is a JSON document the payload of a command? Asked where it comes from a person, and not through a view's schema."""
 
 from dataclasses import MISSING, Field, fields
+from itertools import islice
 from typing import get_type_hints
 
 import orjson
@@ -8,16 +9,23 @@ import orjson
 from socialapp.cqrs.commands import CommandType
 from socialapp.cqrs.problems import Invalid
 
+# Characters. The text of a post takes 60,000 at most, if all of it is escaped.
+LONGEST = 100_000
+# A payload of nothing but unknown names gets no answer that is many times its size.
+MOST_ERRORS = 20
+
 
 def parse(declared: CommandType, text: str) -> dict:
     """The payload as a document. Raises Invalid, whose errors name the fields."""
+    if len(text) > LONGEST:
+        raise Invalid(f"A payload may have {LONGEST:,} characters.")
     try:
         payload = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise Invalid(f"This is not JSON: {error}.") from error
     if not isinstance(payload, dict):
         raise Invalid("A payload is a JSON object.")
-    errors = list(_errors(declared, payload))
+    errors = list(islice(_errors(declared, payload), MOST_ERRORS))
     if errors:
         raise Invalid(" ".join(f"{error['field']}: {error['message']}" for error in errors), errors=errors)
     return payload

@@ -33,6 +33,7 @@ NOT_JSON = {
     "bottomless lists": b"[" * 100_000,
     "deep lists": b"[" * 100_000 + b"]" * 100_000,
     "deep objects": b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
+    "40,000 names, one of them twice": b"{" + b",".join(b'"%x":0' % (n % 39_999) for n in range(40_000)) + b"}",
 }
 
 NOT_THE_SCHEMA = {
@@ -97,6 +98,8 @@ def test_what_is_not_the_schema_names_its_fields(writer, body):
         ({"text": 5}, "text", "invalid"),
         ({"text": "x" * 5001}, "text", "max_length"),
         ({"text": "a", "media_ids": ["x"]}, "media_ids.0", "invalid"),
+        ({"text": "a", "media_ids": ["x"] * 2000}, "", "too_many_values"),
+        ({"text": "a", "media_ids": json.loads("[" * 40 + "]" * 40)}, "", "too_deep"),
     ],
 )
 def test_an_error_names_its_field(writer, body, field, code):

@@ -57,6 +57,21 @@ def test_nonsense_gets_a_sensible_answer(way_in, member, post, header):
         sensible(api.request("PATCH", post, {"text": "again"}, **{header: value}))
 
 
+@pytest.mark.parametrize(
+    ("header", "value", "status"),
+    [
+        ("Content-Type", 'a/b; x="' + ";" * 7000, 415),
+        ("Accept", 'a/b; x="' + ";" * 7000, 431),
+        ("Cookie", 'a="' + "\\a" * 3500 + '"', 431),
+    ],
+)
+def test_a_header_that_is_quadratic_to_parse_is_refused_by_its_length(way_in, header, value, status):
+    for method in ("GET", "HEAD"):
+        answer = Api(way_in).request(method, "/api/v1/posts", **{header: value})
+        assert answer.status == status
+        assert method == "HEAD" or refused(answer, status)
+
+
 @pytest.mark.parametrize("value", ["x", "a:b:c", "WzAsMCwwLHt9XQ:1:x", "\xff"])
 def test_a_token_that_is_not_ours_is_400(way_in, value):
     refused(Api(way_in).get("/api/v1/posts", consistency_token=value), 400, code="invalid_consistency_token")

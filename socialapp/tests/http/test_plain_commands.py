@@ -30,7 +30,8 @@ passed = []
 def counting(environ, start_response):
     passed.append(environ["PATH_INFO"])
     return django(environ, start_response)
-django, application._application = application._application, counting
+front = application._application
+django, front._application = front._application, counting
 
 for request in json.load(sys.stdin):
     del passed[:]
