@@ -9,7 +9,7 @@ LIVE = (State.OPEN, State.UNKNOWN, State.REFUNDING)
 
 def cancel(change: Change) -> None:
     """What was charged goes back, and what the gateway has never been asked for is not asked for any more."""
-    order, now = change.order, change.envelope.accepted_at
+    order, now = change.order, change.effects.now
     of_the_order = PaymentAttempt.objects.filter(order=order)
     if order.payment == Payment.REFUNDING:
         of_the_order.filter(state=State.CHARGED).update(state=State.REFUNDING, asked=0, ask_at=now, updated_at=now)

@@ -67,7 +67,7 @@ def _path(command: SaveCategory) -> str:
 def add_product(envelopes: list[Envelope], effects: Effects) -> None:
     for envelope in envelopes:
         command = envelope.command
-        product = Product(pk=envelope.resource_id, stock=command.stock, created_at=envelope.accepted_at)
+        product = Product(pk=envelope.resource_id, stock=command.stock, created_at=effects.now)
         try:
             path = _describe(product, command)
             _write(product, force_insert=True)

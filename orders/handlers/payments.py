@@ -58,12 +58,12 @@ def expire_order(envelopes: list[Envelope], effects: Effects) -> None:
 def claim_attempt(envelopes: list[Envelope], effects: Effects) -> None:
     for envelope in envelopes:
         # Who else has it locked is claiming it as well, or already knows its outcome.
-        attempt = _attempts(envelope, skip_locked=True).filter(ask_at__lte=envelope.accepted_at).first()
+        attempt = _attempts(envelope, skip_locked=True).filter(ask_at__lte=effects.now).first()
         if attempt is None:
             effects.reject(envelope, NotDue("It is not due, or another worker has it."))
             continue
         attempt.asked += 1
-        _save(attempt, envelope, ask_at=envelope.accepted_at + patience(attempt.asked))
+        _save(attempt, effects, ask_at=effects.now + patience(attempt.asked))
 
 
 @handles(HastenAttempt)
@@ -73,7 +73,7 @@ def hasten_attempt(envelopes: list[Envelope], effects: Effects) -> None:
         if attempt is None:
             effects.reject(envelope, NotDue("The outcome of this attempt is known."))
             continue
-        _save(attempt, envelope, ask_at=envelope.accepted_at)
+        _save(attempt, effects, ask_at=effects.now)
 
 
 def patience(asked: int) -> timedelta:
@@ -88,7 +88,7 @@ def _attempts(envelope: Envelope, **locking: bool):
 
 
 def _start(change: Change) -> None:
-    order, now = change.order, change.envelope.accepted_at
+    order, now = change.order, change.effects.now
     if order.status != Status.PENDING or order.payment != Payment.DUE or order.held_until <= now:
         raise NothingToPay(f"The order is {order.status}, and its payment {order.payment}.")
     if not order.total:
@@ -110,7 +110,7 @@ def _start(change: Change) -> None:
 
 def _expire(change: Change) -> None:
     """What is under way goes on: should it still be charged, it is refunded."""
-    if change.order.held_until > change.envelope.accepted_at:
+    if change.order.held_until > change.effects.now:
         raise InvalidTransition("There is time left to pay.")
     move(_because(change, "not paid in time"), Status.CANCELLED)
 
@@ -133,7 +133,7 @@ def _charged(change: Change, attempt: PaymentAttempt) -> None:
         move(change, Status.PAID)
         return
     # Too late: it goes back.
-    _become(change, attempt, State.REFUNDING, ask_at=change.envelope.accepted_at, asked=0)
+    _become(change, attempt, State.REFUNDING, ask_at=change.effects.now, asked=0)
     _tell(change, attempt, Payment.REFUNDING)
 
 
@@ -184,13 +184,13 @@ def _become(change: Change, attempt: PaymentAttempt, state: str, **fields) -> No
     if state not in (State.OPEN, State.UNKNOWN):
         # What is not kept cannot leak.
         change.order.payment_token = ""
-    _save(attempt, change.envelope, state=state, **cut, **fields)
+    _save(attempt, change.effects, state=state, **cut, **fields)
 
 
-def _save(attempt: PaymentAttempt, envelope: Envelope, **fields) -> None:
+def _save(attempt: PaymentAttempt, effects: Effects, **fields) -> None:
     for name, value in fields.items():
         setattr(attempt, name, value)
-    attempt.updated_at = envelope.accepted_at
+    attempt.updated_at = effects.now
     attempt.save()
 
 

@@ -1,5 +1,6 @@
 """Placing an order: one transaction takes the stock and writes the order down. It needs nothing but the primary."""
 
+from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
@@ -41,7 +42,7 @@ def _place(envelope: Envelope, effects: Effects) -> None:
     stock.require(units, products)
     currency = currency_of(products)
     lines = lines_of(units, products)
-    order = _order(envelope, number, lines, currency, address)
+    order = _order(envelope, number, lines, currency, address, effects.now)
     effects.write_last(inserting(order, lines))
     stock.tell_moved(units, products, envelope, effects)
     effects.emit(
@@ -93,7 +94,7 @@ def insert_lines(order: Order, lines: list[Line]) -> None:
     )
 
 
-def _order(envelope: Envelope, number: int, lines: list[Line], currency: str, address: dict) -> Order:
+def _order(envelope: Envelope, number: int, lines: list[Line], currency: str, address: dict, now: datetime) -> Order:
     return Order(
         pk=envelope.resource_id,
         number=number,
@@ -103,9 +104,9 @@ def _order(envelope: Envelope, number: int, lines: list[Line], currency: str, ad
         address=address,
         payment_type=envelope.command.payment_type,
         payment_token=envelope.command.payment_token,
-        held_until=envelope.accepted_at + settings.ORDER_HOLD,
-        created_at=envelope.accepted_at,
-        updated_at=envelope.accepted_at,
+        held_until=now + settings.ORDER_HOLD,
+        created_at=now,
+        updated_at=now,
     )
 
 

@@ -48,7 +48,7 @@ def deliver(change: Change) -> None:
 def tell(envelope: Envelope, effects: Effects, order: Order, kind: type, **fields) -> None:
     """Emit an event about a locked order, with its next version."""
     order.version += 1
-    order.updated_at = envelope.accepted_at
+    order.updated_at = effects.now
     event = kind(order_id=str(order.pk), user_id=str(order.user_id), status=str(order.status), **fields)
     effects.emit(envelope, event, aggregate_id=order.pk, aggregate_version=order.version)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from django.db import connections
-from django.utils.timezone import now
+from django.db.models.functions import Now
 
 from orders.commands import ClaimAttempt, RecordPayment
 from orders.handlers.attempts import LIVE, State
@@ -46,7 +46,7 @@ def ask_due() -> int:
 
 
 def _due(limit: int) -> list[PaymentAttempt]:
-    live = PaymentAttempt.objects.using("default").filter(state__in=LIVE, ask_at__lte=now())
+    live = PaymentAttempt.objects.using("default").filter(state__in=LIVE, ask_at__lte=Now())
     return list(live.order_by("ask_at")[:limit])
 
 

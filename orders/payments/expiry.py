@@ -1,6 +1,6 @@
 """Orders that nobody paid in time."""
 
-from django.utils.timezone import now
+from django.db.models.functions import Now
 
 from orders.commands import ExpireOrder
 from orders.models import Order, Status
@@ -11,6 +11,6 @@ BATCH = 200
 
 def expire_due() -> int:
     """Cancel those whose hold has ended, the oldest first, a batch at most; returns how many were."""
-    pending = Order.objects.using("default").filter(status=Status.PENDING, held_until__lte=now())
+    pending = Order.objects.using("default").filter(status=Status.PENDING, held_until__lte=Now())
     ended = list(pending.order_by("held_until").values_list("pk", flat=True)[:BATCH])
     return sum(carried_out_or_logged(ExpireOrder(), order_id) for order_id in ended)

@@ -1,7 +1,7 @@
 """What becomes of an order by the gateway's word, for tests that are not about payment."""
 
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID
 
 from django.db import transaction
@@ -11,6 +11,7 @@ from orders.handlers.changing import on_locked_order
 from orders.machine import Change, move
 from orders.models import Status
 from socialapp.cqrs import events, settle
+from socialapp.cqrs.clocks import stamp_after
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.effects import Effects, claim_results
 from socialapp.cqrs.ids import new_id, partition_of
@@ -26,12 +27,11 @@ def change_in_test(order_id: UUID, change: Callable[[Change], None]) -> None:
     Raises the Problem of a refusal.
     """
     command = CancelOrder("in a test", as_staff=True)
-    stamp = time.time_ns() // 1000
-    envelope = Envelope(new_id(partition_of(order_id)), command, None, order_id, stamp, None, None)
+    envelope = Envelope(new_id(partition_of(order_id)), command, None, order_id)
     found = Effects()
     with transaction.atomic(durable=True):
-        claim_results([envelope])
-        on_locked_order(envelope, found, change)
+        found.now = claim_results([envelope]).now
+        on_locked_order(replace(envelope, stamp=stamp_after(0, found.now)), found, change)
         events.record(found.events)
     if found.problems:
         raise found.problems[envelope.id]

@@ -104,7 +104,7 @@ def test_an_order_takes_two_trips(add_product, place, trips):
     trips.clear()
     place({tea: 1})
     claim, write, *more = [trip for trip in trips if trip]
-    assert [words.split()[0] for words in claim] == ["INSERT", "SELECT"]
+    assert [words.split()[0] for words in claim] == ["WITH", "SELECT"]
     assert [words.split()[0] for words in write] == ["WITH", "INSERT", "COMMIT", "SELECT"] and not more
 
 

@@ -1,5 +1,6 @@
 """Comments on a post; each changes the post's count under the lock of its row."""
 
+from datetime import datetime
 from uuid import UUID
 
 from posts.commands import CreateComment, DeleteComment
@@ -19,7 +20,7 @@ def create_comment(envelopes: list[Envelope], effects: Effects) -> None:
         post = living(posts, UUID(envelope.command.post_id), envelope, effects)
         if post is None:
             continue
-        rows.append(_new_comment(envelope, post))
+        rows.append(_new_comment(envelope, post, effects.time_of(envelope)))
         post.comment_count += 1
         event = CommentCreated(str(post.pk), str(envelope.resource_id), str(envelope.actor_id), envelope.command.text)
         _emit(effects, envelope, event, post)
@@ -28,13 +29,13 @@ def create_comment(envelopes: list[Envelope], effects: Effects) -> None:
     write_counts(touched.values())
 
 
-def _new_comment(envelope: Envelope, post: Post) -> Comment:
+def _new_comment(envelope: Envelope, post: Post, created_at: datetime) -> Comment:
     return Comment(
         id=envelope.resource_id,
         post_id=post.pk,
         author_id=envelope.actor_id,
         text=envelope.command.text,
-        created_at=envelope.accepted_at,
+        created_at=created_at,
     )
 
 
@@ -48,7 +49,7 @@ def delete_comment(envelopes: list[Envelope], effects: Effects) -> None:
         comment = _deletable(comments, envelope, effects)
         if comment is None:
             continue
-        comment.deleted_at = envelope.accepted_at
+        comment.deleted_at = effects.time_of(envelope)
         post = touched[comment.post_id] = posts[comment.post_id]
         post.comment_count -= 1
         _emit(effects, envelope, CommentDeleted(str(post.pk), str(comment.pk)), post)

@@ -9,6 +9,7 @@ from django.db import connections
 from posts.commands import LikePost, UnlikePost
 from posts.events import PostLiked, PostUnliked
 from posts.handlers.rows import by_users, living, lock_posts, write_counts
+from socialapp.cqrs import clocks
 from socialapp.cqrs.commands import Envelope, handles
 from socialapp.cqrs.effects import Effects
 
@@ -29,7 +30,7 @@ def _set_likes(envelopes: list[Envelope], effects: Effects, *, active: bool) -> 
     for envelope in by_users(envelopes, effects):
         if living(posts, envelope.resource_id, envelope, effects):
             latest[envelope.resource_id, envelope.actor_id] = envelope
-    changed = _upsert(list(latest.values()), active)
+    changed = _upsert(list(latest.values()), active, trusted=clocks.latest_trusted(effects.now))
     step, fact = (1, PostLiked) if active else (-1, PostUnliked)
     touched = defaultdict(int)
     for key in changed:
@@ -47,8 +48,11 @@ def _set_likes(envelopes: list[Envelope], effects: Effects, *, active: bool) -> 
     write_counts(posts[post_id] for post_id in touched)
 
 
-def _upsert(envelopes: list[Envelope], active: bool) -> list[tuple[UUID, UUID]]:
-    """Set likes where the stamp is newer; (post, user) of those that were not so before."""
+def _upsert(envelopes: list[Envelope], active: bool, *, trusted: int) -> list[tuple[UUID, UUID]]:
+    """Set likes where the stamp is newer; (post, user) of those that were not so before.
+
+    A kept stamp above `trusted` was made by a clock that was ahead: the next one with a right clock replaces it.
+    """
     rows = [{"post_id": e.resource_id, "user_id": e.actor_id, "stamp": e.stamp} for e in envelopes]
     with connections["default"].cursor() as cursor:
         cursor.execute(
@@ -57,9 +61,9 @@ def _upsert(envelopes: list[Envelope], active: bool) -> list[tuple[UUID, UUID]]:
             SELECT post_id, user_id, stamp, %s
             FROM json_to_recordset(%s::json) AS new (post_id uuid, user_id uuid, stamp bigint)
             ON CONFLICT (user_id, post_id) DO UPDATE SET stamp = EXCLUDED.stamp, active = EXCLUDED.active
-                WHERE mine.stamp < EXCLUDED.stamp
+                WHERE mine.stamp < EXCLUDED.stamp OR (mine.stamp > %s AND EXCLUDED.stamp <= %s)
             RETURNING post_id, user_id, coalesce(old.active, false)
             """,
-            [active, orjson.dumps(rows).decode()],
+            [active, orjson.dumps(rows).decode(), trusted, trusted],
         )
         return [(post_id, user_id) for post_id, user_id, was_active in cursor.fetchall() if was_active != active]

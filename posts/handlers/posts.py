@@ -1,6 +1,7 @@
 """Creating, editing and deleting posts."""
 
 import re
+from datetime import datetime
 
 from posts.commands import CreatePost, DeletePost, EditPost
 from posts.events import PostCreated, PostDeleted, PostEdited
@@ -30,7 +31,7 @@ def create_post(envelopes: list[Envelope], effects: Effects) -> None:
         elif command.media_ids:
             effects.reject(envelope, Invalid("There is no such upload of yours.", code="media_not_found"))
         else:
-            post = _new_post(envelope)
+            post = _new_post(envelope, effects.time_of(envelope))
             rows.append(post)
             event = PostCreated(
                 str(post.pk), str(post.author_id), names[post.author_id], post.text, tuple(post.hashtags)
@@ -39,14 +40,14 @@ def create_post(envelopes: list[Envelope], effects: Effects) -> None:
     insert_posts(rows)
 
 
-def _new_post(envelope: Envelope) -> Post:
+def _new_post(envelope: Envelope, created_at: datetime) -> Post:
     text = envelope.command.text
     return Post(
         id=envelope.resource_id,
         author_id=envelope.actor_id,
         text=text,
         hashtags=hashtags_of(text),
-        created_at=envelope.accepted_at,
+        created_at=created_at,
     )
 
 
@@ -59,7 +60,7 @@ def edit_post(envelopes: list[Envelope], effects: Effects) -> None:
             continue
         post.text = envelope.command.text
         post.hashtags = hashtags_of(post.text)
-        post.edited_at = envelope.accepted_at
+        post.edited_at = effects.time_of(envelope)
         post.version += 1
         post.sequence += 1
         event = PostEdited(str(post.pk), post.text, tuple(post.hashtags))
@@ -76,7 +77,7 @@ def delete_post(envelopes: list[Envelope], effects: Effects) -> None:
         post = _changeable(posts, envelope, effects)
         if post is None:
             continue
-        post.deleted_at = envelope.accepted_at
+        post.deleted_at = effects.time_of(envelope)
         post.sequence += 1
         event = PostDeleted(str(post.pk), str(post.author_id), names[post.author_id])
         effects.emit(envelope, event, aggregate_id=post.pk, aggregate_version=post.sequence)

@@ -176,9 +176,9 @@ def _perform(batch: Batch, reads: list[Read]) -> Applied:
     """What has a result already, or stands twice in the batch, is left out."""
     unique = {read.envelope.id: read.envelope for read in reversed(reads)}
     envelopes = sorted(unique.values(), key=lambda envelope: envelope.stamp)
-    new = effects.claim_results(envelopes)
-    fresh = [envelope for envelope in envelopes if envelope.id in new]
-    found = effects.Effects(held=batch.held.copy(), impatient=batch.impatient())
+    claimed = effects.claim_results(envelopes)
+    fresh = [envelope for envelope in envelopes if envelope.id in claimed.ids]
+    found = effects.Effects(held=batch.held.copy(), impatient=batch.impatient(), now=claimed.now)
     effects.perform(fresh, found)
     found.xid = events.record(found.events)
     return Applied(fresh, found)

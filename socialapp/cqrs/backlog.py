@@ -72,7 +72,7 @@ def in_inbox() -> dict[int, tuple[int, float]]:
 def _measured(partition: int, now: list, streamed: int, oldest: list | None, set_aside: int, unreadable: int) -> InLog:
     if oldest is None:
         return InLog(partition, streamed, 0.0, set_aside, unreadable)
-    fields = dict(zip(oldest[1][::2], oldest[1][1::2], strict=True))
-    seconds = int(now[0]) + int(now[1]) / 1e6 - int(fields[b"s"]) / 1e6
-    # A client that has seen a stamp ahead of this clock gets a later one.
-    return InLog(partition, streamed, max(0.0, seconds), set_aside, unreadable)
+    # By the id, which the server's own clock made: stamps also depend on what clients have seen.
+    appended = int(oldest[0].partition(b"-")[0]) / 1e3
+    # An id in the future means that the clock was set back since. How long it has waited is unknown, and not 0.
+    return InLog(partition, streamed, abs(int(now[0]) + int(now[1]) / 1e6 - appended), set_aside, unreadable)

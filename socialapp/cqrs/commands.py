@@ -16,6 +16,9 @@ Statement = tuple[str, Sequence]
 # Whether the command with this id was claimed in this transaction, or has been applied: a condition.
 IS_CLAIMED = "EXISTS (SELECT FROM cqrs_commandresult WHERE id = %s)"
 
+# Microseconds. The log's scripts count in doubles, for which adding 1 to more than this changes nothing: the year 2255.
+LARGEST_STAMP = 2**53 - 1
+
 PRIMITIVES = (str, int, bool, str | None, int | None, bool | None, tuple[str, ...])
 
 
@@ -96,15 +99,19 @@ class Envelope:
     def decode(cls, body: bytes, stamp: int = 0) -> "Envelope":
         """stamp: the log's, for a body that has none.
 
-        Raises UnknownCommand when this process does not know the type and version (a rolling deploy).
+        Raises UnknownCommand when this process does not know the type and version (a rolling deploy), and ValueError
+        for a stamp that no clock can have made.
         """
         document = orjson.loads(body)
+        stamp = document.get("stamp") or stamp
+        if not 0 <= stamp <= LARGEST_STAMP:
+            raise ValueError(f"{stamp} is no stamp")
         return cls(
             id=UUID(document["id"]),
             command=_restore(document["type"], document["version"], document["payload"]),
             actor_id=UUID(document["actor"]) if document["actor"] else None,
             resource_id=UUID(document["resource"]),
-            stamp=document.get("stamp") or stamp,
+            stamp=stamp,
             idempotency_key=document["key"],
             fingerprint=document["fingerprint"],
         )

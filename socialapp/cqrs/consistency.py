@@ -8,6 +8,7 @@ from uuid import UUID
 import orjson
 from django.core import signing
 
+from socialapp.cqrs.commands import LARGEST_STAMP
 from socialapp.cqrs.problems import Problem
 
 HEADER = "Consistency-Token"
@@ -18,6 +19,10 @@ COOKIE_AGE = 3600
 MOST_PENDING = 32
 # Seconds for which a token says that it has dropped commands: as long as a browser keeps it.
 LOSS_AGE = COOKIE_AGE
+
+# What a server can have given: timelines and positions as Postgres counts them, stamps as the log's scripts do.
+LARGEST_TIMELINE = 2**32 - 1
+LARGEST_POSITION = 2**63 - 1
 
 # Reads SECRET_KEY_FALLBACKS too: a token outlives the key that it was signed with.
 _signer = signing.Signer(salt="socialapp.consistency")
@@ -69,15 +74,29 @@ class Token:
 
     @classmethod
     def decode(cls, text: str) -> "Token":
-        """Raises BadToken when the signature does not hold."""
+        """Raises BadToken when the signature does not hold, or for numbers that no server can have given."""
         try:
             body = signing.b64_decode(_signer.unsign(text).encode())
             timeline, position, stamp, pending, older, lost_at = [*orjson.loads(body), 0][:6]
             pending = tuple(UUID(command_id) for command_id in pending)
             older = {int(timeline): position for timeline, position in older.items()}
-        except (signing.BadSignature, ValueError) as error:
+            token = cls(timeline, position, stamp, pending, older, lost_at)
+            token.require_range()
+        except (signing.BadSignature, ValueError, TypeError, AttributeError) as error:
             raise BadToken() from error
-        return cls(timeline, position, stamp, pending, older, lost_at)
+        return token
+
+    def require_range(self) -> None:
+        """Raises ValueError, or TypeError for what is no number."""
+        positions = {self.timeline: self.position, **self.older}
+        if not all(0 <= timeline <= LARGEST_TIMELINE for timeline in positions):
+            raise ValueError("no timeline")
+        if not all(0 <= position <= LARGEST_POSITION for position in positions.values()):
+            raise ValueError("no position")
+        if not (0 <= self.stamp <= LARGEST_STAMP and 0 <= self.lost_at <= LARGEST_TIMELINE):
+            raise ValueError("no time")
+        if self.is_full:
+            raise ValueError("too many commands")
 
     def positions(self) -> dict[int, int]:
         """{timeline: position}, without what stands for nothing."""

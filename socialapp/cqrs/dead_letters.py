@@ -103,8 +103,8 @@ def _append(letters: Iterable[DeadLetter]) -> None:
         appended = log.append(envelope, after_stamp=0)
         # Only if it has not been buried again meanwhile.
         DeadLetter.objects.filter(pk=letter.pk, state=State.REQUEUING).update(state=State.REQUEUED)
-        if appended.woke:
-            waking.wake_partition(letter.partition, appended.stamp)
+        if appended.wake:
+            waking.wake_partition(letter.partition, appended.wake)
 
 
 @handles(RequeueDeadLetter)

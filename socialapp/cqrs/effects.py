@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
@@ -14,15 +16,29 @@ from socialapp.cqrs.ids import partition_of
 from socialapp.cqrs.models import CommandResult
 from socialapp.cqrs.problems import Problem
 
+# Without a stamp a command is accepted now. A stamp from a clock that is ahead dates nothing into the future.
 CLAIM = """
-    INSERT INTO cqrs_commandresult
-        (id, type, actor_id, idempotency_key, fingerprint, resource_type, resource_id, accepted_at, outcome)
-    SELECT *, 'applied'
-    FROM json_to_recordset(%s::json) AS new (
-        id uuid, type text, actor_id uuid, idempotency_key text, fingerprint text, resource_type text,
-        resource_id uuid, accepted_at timestamptz)
-    ON CONFLICT DO NOTHING RETURNING id
+    WITH clock AS MATERIALIZED (
+        SELECT clock_timestamp() AS now
+    ), claimed AS (
+        INSERT INTO cqrs_commandresult
+            (id, type, actor_id, idempotency_key, fingerprint, resource_type, resource_id, accepted_at, outcome)
+        SELECT id, type, actor_id, idempotency_key, fingerprint, resource_type, resource_id,
+               least(accepted_at, now), 'applied'
+        FROM clock, json_to_recordset(%s::json) AS new (
+            id uuid, type text, actor_id uuid, idempotency_key text, fingerprint text, resource_type text,
+            resource_id uuid, accepted_at timestamptz)
+        ON CONFLICT DO NOTHING RETURNING id
+    )
+    SELECT now, id FROM clock LEFT JOIN claimed ON true
 """
+
+
+class Claimed(NamedTuple):
+    """ids: of commands that had no result yet. now: by the primary's clock."""
+
+    ids: set[UUID]
+    now: datetime
 
 
 @dataclass
@@ -30,8 +46,9 @@ class Effects:
     """Collected over one transaction. A command that is neither rejected nor deferred counts as applied.
 
     held: aggregates on which earlier commands wait. impatient: commands that have waited long enough. xid: of the
-    transaction, for who tells of the outcome. alone: there is one command in the transaction; then `rows` are those of
-    its handler's first statement, once it was executed, and `last` is to be executed along with the commit.
+    transaction, for who tells of the outcome. now: by the primary's clock, once the commands are claimed. alone: there
+    is one command in the transaction; then `rows` are those of its handler's first statement, once it was executed, and
+    `last` is to be executed along with the commit.
     """
 
     held: Held = field(default_factory=Held)
@@ -41,6 +58,7 @@ class Effects:
     deferred: set[UUID] = field(default_factory=set)
     answers: dict[UUID, object] = field(default_factory=dict)
     xid: int = 0
+    now: datetime = datetime.max.replace(tzinfo=UTC)
     alone: bool = False
     rows: list[tuple] | None = None
     last: list[Statement] = field(default_factory=list)
@@ -84,9 +102,13 @@ class Effects:
         self.deferred.add(envelope.id)
         self.held.add(envelope)
 
+    def time_of(self, envelope: Envelope) -> datetime:
+        """When a command was accepted, for people: never later than now, whatever clock made its stamp."""
+        return min(envelope.accepted_at, self.now)
+
     def emit(self, envelope: Envelope, event: object, *, aggregate_id: UUID, aggregate_version: int) -> None:
         """Record a fact; `aggregate_version` was assigned under the lock of the aggregate's row."""
-        recorded = Recorded(event, aggregate_id, aggregate_version, envelope.accepted_at, envelope.id)
+        recorded = Recorded(event, aggregate_id, aggregate_version, self.time_of(envelope), envelope.id)
         self.events.append(recorded)
 
 
@@ -115,15 +137,15 @@ def _ready(envelopes: list[Envelope], effects: Effects) -> list[Envelope]:
     return ready
 
 
-def claim_results(envelopes: list[Envelope]) -> set[UUID]:
-    """Insert a result for each command; returns the ids that had none yet. The others have been applied before."""
+def claim_results(envelopes: list[Envelope]) -> Claimed:
+    """Insert a result for each command that has none yet. The others have been applied before."""
     with statements.cursor() as cursor:
         with statements.with_begin():
             cursor.execute(*_claiming(envelopes))
-        return {row[0] for row in cursor.fetchall()}
+        return _claimed(cursor.fetchall())
 
 
-def claim_and_begin(envelope: Envelope, effects: Effects) -> bool:
+def claim_and_begin(envelope: Envelope, effects: Effects) -> Claimed:
     """`claim_results` of the only command in a transaction; the first statement of its handler goes along."""
     first = commands.first_statement_of(type(envelope.command))
     with statements.cursor() as claimed, statements.cursor() as begun:
@@ -132,7 +154,11 @@ def claim_and_begin(envelope: Envelope, effects: Effects) -> bool:
             if first:
                 begun.execute(*first(envelope))
         effects.rows = begun.fetchall() if first else None
-        return claimed.fetchone() is not None
+        return _claimed(claimed.fetchall())
+
+
+def _claimed(rows: list[tuple]) -> Claimed:
+    return Claimed({command_id for _, command_id in rows if command_id}, rows[0][0])
 
 
 def _claiming(envelopes: list[Envelope]) -> Statement:
@@ -145,7 +171,7 @@ def _claiming(envelopes: list[Envelope]) -> Statement:
             "fingerprint": envelope.fingerprint,
             "resource_type": envelope.type.resource,
             "resource_id": envelope.resource_id,
-            "accepted_at": envelope.accepted_at,
+            "accepted_at": envelope.accepted_at if envelope.stamp else None,
         }
         for envelope in envelopes
     ]

@@ -4,17 +4,16 @@ Registration and everything of orders go this way. Handlers, results, events and
 """
 
 import logging
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from django.db import Error, connections, transaction
 
-from socialapp.cqrs import effects, events, roles, servers, settle, statements
+from socialapp.cqrs import clocks, effects, events, roles, servers, settle, statements
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.consistency import Token
-from socialapp.cqrs.effects import Effects
+from socialapp.cqrs.effects import Claimed, Effects
 from socialapp.cqrs.failures import is_infrastructure
 from socialapp.cqrs.ids import new_id, partition_of
 from socialapp.cqrs.models import CommandResult
@@ -28,6 +27,15 @@ LOST = "08"
 UNCERTAIN = (LOST, "57")
 # (timeline, position) of the primary.
 Place = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Performed:
+    """What one transaction did. envelopes: with their stamp; place: of the primary at the commit, None if unknown."""
+
+    envelopes: list[Envelope]
+    effects: Effects
+    place: Place | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +63,18 @@ def execute(
 ) -> Executed:
     """Apply `command` now. Raises the Problem with which it is rejected; then nothing changed.
 
-    Raises Unavailable, too: nothing changed either, or the primary was lost at the commit, and its text says so.
+    Raises StampAhead for a token from a wrong clock, and Unavailable: nothing changed either, or the primary was lost
+    at the commit, and its text says so.
     """
     roles.require_write(type(command).__name__)
-    stamp = _stamp_after(token)
-    envelope = _envelope(command, actor_id, resource_id or new_id(), stamp, idempotency_key, fingerprint)
-    performed = _perform([envelope])
+    envelope = _envelope(command, actor_id, resource_id or new_id(), idempotency_key, fingerprint)
+    performed = _perform([envelope], token)
     if performed is None:
         return _replay(envelope, token)
-    found, place = performed
+    found = performed.effects
     if envelope.id in found.problems:
         raise found.problems[envelope.id]
-    seen = _token_after([envelope], found, place, token)
+    seen = _token_after(performed, token)
     return Executed(envelope.id, envelope.resource_id, seen, answer=found.answers.get(envelope.id))
 
 
@@ -78,38 +86,39 @@ def execute_batch(
     A refusal is that command's own: the others are applied. Raises Unavailable, as `execute` does.
     """
     roles.require_write("execute_batch")
-    stamp = _stamp_after(token)
     # In the order of their ids, so that two batches that lock the same rows cannot deadlock.
-    envelopes = [_envelope(commands[resource_id], actor_id, resource_id, stamp) for resource_id in sorted(commands)]
-    found, place = _perform(envelopes)
-    problems = {one.resource_id: found.problems[one.id] for one in envelopes if one.id in found.problems}
-    return problems, _token_after(envelopes, found, place, token)
+    envelopes = [_envelope(commands[resource_id], actor_id, resource_id) for resource_id in sorted(commands)]
+    performed = _perform(envelopes, token)
+    refused = performed.effects.problems
+    problems = {one.resource_id: refused[one.id] for one in envelopes if one.id in refused}
+    return problems, _token_after(performed, token)
 
 
-def _stamp_after(token: Token | None) -> int:
-    return max(time.time_ns() // 1000, token.stamp + 1 if token else 0)
+def _envelope(command: object, actor_id: UUID | None, resource_id: UUID, *idempotency) -> Envelope:
+    """Without a stamp: the primary's clock gives it, with the claim."""
+    return Envelope(new_id(partition_of(resource_id)), command, actor_id, resource_id, 0, *idempotency)
 
 
-def _envelope(command: object, actor_id: UUID | None, resource_id: UUID, stamp: int, *idempotency) -> Envelope:
-    return Envelope(new_id(partition_of(resource_id)), command, actor_id, resource_id, stamp, *idempotency)
-
-
-def _perform(envelopes: list[Envelope]) -> tuple[Effects, Place | None] | None:
-    """Return what they did, and where the primary was then; None when the idempotency key of the only one is in use.
+def _perform(envelopes: list[Envelope], token: Token | None) -> Performed | None:
+    """What they did; None when the idempotency key of the only one has been used.
 
     A rejection is remembered, its effects are not. Without a place, the commit has happened and its position is not
-    known.
+    known. Raises StampAhead; then nothing is claimed.
     """
     committing, performed = False, None
     try:
         with transaction.atomic(durable=True):
             # Whoever waits for the answer is told at once what is missing.
             found = Effects(impatient={envelope.id for envelope in envelopes}, alone=len(envelopes) == 1)
-            if not _claim(envelopes, found):
+            claimed = _claim(envelopes, found)
+            stamp = clocks.stamp_after(token.stamp if token else 0, claimed.now)
+            if not claimed.ids:
                 return None
-            effects.perform(envelopes, found)
+            stamped = [replace(envelope, stamp=stamp) for envelope in envelopes]
+            found.now = claimed.now
+            effects.perform(stamped, found)
             committing = True
-            performed = found, _commit(found)
+            performed = Performed(stamped, found, _commit(found))
     except Error as error:
         if performed is None and not is_infrastructure(error):
             raise
@@ -130,10 +139,10 @@ def _told(error: Exception, committing: bool) -> str:
     return "The primary database could not do it just now; nothing was changed."
 
 
-def _claim(envelopes: list[Envelope], found: Effects) -> bool:
+def _claim(envelopes: list[Envelope], found: Effects) -> Claimed:
     if found.alone:
         return effects.claim_and_begin(envelopes[0], found)
-    return bool(effects.claim_results(envelopes))
+    return effects.claim_results(envelopes)
 
 
 def _commit(found: Effects) -> Place | None:
@@ -160,12 +169,13 @@ def _commit(found: Effects) -> Place | None:
         return None
 
 
-def _token_after(envelopes: list[Envelope], found: Effects, place: Place | None, token: Token | None) -> Token:
+def _token_after(performed: Performed, token: Token | None) -> Token:
     """Return the token that shows the effect. It awaits the commands when an invalidation is not confirmed."""
-    seen = (token or Token()).merged(Token(*(place or (0, 0)), envelopes[0].stamp))
-    if place and settle.settle_committed([recorded.event for recorded in found.events], *place):
+    place, stamps = performed.place, [envelope.stamp for envelope in performed.envelopes]
+    seen = (token or Token()).merged(Token(*(place or (0, 0)), max(stamps, default=0)))
+    if place and settle.settle_committed([recorded.event for recorded in performed.effects.events], *place):
         return seen
-    for envelope in envelopes:
+    for envelope in performed.envelopes:
         seen = seen.awaiting(envelope.id, envelope.stamp)
     return seen
 

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from django.db import connections
 
-from socialapp.cqrs import claims, routing
-from socialapp.cqrs.commands import Envelope
+from socialapp.cqrs import claims, clocks, routing
+from socialapp.cqrs.commands import LARGEST_STAMP, Envelope
 from socialapp.cqrs.deadlines import answered_within
 from socialapp.cqrs.ids import PARTITIONS, partition_of
 from socialapp.cqrs.models import CommandResult, InboxCommand
@@ -29,22 +29,29 @@ PUT_TIMEOUT = 2.0
 GLANCE = 1.0
 
 # The row of the clock gives a partition's commands their order, by the primary's clock and what the client has
-# seen. Nothing is returned when the key is in use, also by a command that was applied before the log went down.
-PUT = """
-    WITH clock AS (
+# seen. No stamp is returned when that was too far ahead, or when the key is in use, also by a command that was applied
+# before the log went down.
+PUT = f"""
+    WITH present AS MATERIALIZED (
+        SELECT floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now
+    ), clock AS (
         INSERT INTO cqrs_inboxclock AS clock (partition, stamp)
-        VALUES (%(partition)s, greatest(extract(epoch FROM clock_timestamp()) * 1000000, %(after)s + 1))
-        ON CONFLICT (partition) DO UPDATE SET stamp = greatest(clock.stamp + 1, excluded.stamp)
-        RETURNING stamp)
-    INSERT INTO cqrs_inboxcommand
-        (id, partition, stamp, body, type, actor_id, resource_type, resource_id, idempotency_key, fingerprint)
-    SELECT %(id)s, %(partition)s, clock.stamp, %(body)s, %(type)s, %(actor)s, %(resource_type)s, %(resource)s,
-           %(key)s, %(fingerprint)s
-    FROM clock
-    WHERE NOT EXISTS (
-        SELECT FROM cqrs_commandresult WHERE actor_id = %(actor)s AND idempotency_key = %(key)s)
-    ON CONFLICT DO NOTHING
-    RETURNING stamp
+        SELECT %(partition)s, greatest(now, %(after)s + 1) FROM present WHERE %(after)s <= now + {clocks.MOST_AHEAD}
+        ON CONFLICT (partition) DO UPDATE SET stamp = greatest(
+            CASE WHEN clock.stamp < {LARGEST_STAMP} THEN clock.stamp + 1 END, excluded.stamp)
+        RETURNING stamp
+    ), kept AS (
+        INSERT INTO cqrs_inboxcommand
+            (id, partition, stamp, body, type, actor_id, resource_type, resource_id, idempotency_key, fingerprint)
+        SELECT %(id)s, %(partition)s, clock.stamp, %(body)s, %(type)s, %(actor)s, %(resource_type)s, %(resource)s,
+               %(key)s, %(fingerprint)s
+        FROM clock
+        WHERE NOT EXISTS (
+            SELECT FROM cqrs_commandresult WHERE actor_id = %(actor)s AND idempotency_key = %(key)s)
+        ON CONFLICT DO NOTHING
+        RETURNING stamp
+    )
+    SELECT present.now, kept.stamp FROM present LEFT JOIN kept ON true
 """
 
 OLDEST = "SELECT id FROM cqrs_inboxcommand WHERE partition = %s ORDER BY stamp LIMIT %s"
@@ -60,7 +67,10 @@ _empty_until = 0.0
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A command that is safe. replayed: under the ids of an earlier request with its key; then `stamp` may be 0."""
+    """A command that is safe. stamp: for the client's token.
+
+    replayed: under the ids of an earlier request with its key; then `stamp` is 0.
+    """
 
     envelope: Envelope
     stamp: int
@@ -68,11 +78,16 @@ class Kept:
 
 
 def put(envelope: Envelope, *, after_stamp: int) -> Kept:
-    """Keep a command durably. Raises IdempotencyKeyReused, or what routing.DOWN names; it may then have happened."""
+    """Keep a command durably.
+
+    Raises IdempotencyKeyReused, StampAhead when `after_stamp` is too far ahead, or what routing.DOWN names; it may then
+    have happened.
+    """
     with answered_within(PUT_TIMEOUT), connections[PRIMARY].cursor() as cursor:
         cursor.execute(PUT, _row(envelope, after_stamp))
-        inserted = cursor.fetchone()
-        return Kept(envelope, inserted[0]) if inserted else _first(envelope)
+        now, stamp = cursor.fetchone()
+        clocks.require_present(after_stamp, now)
+        return _first(envelope) if stamp is None else Kept(envelope, clocks.carried(stamp, now))
 
 
 def glance(envelope: Envelope) -> Kept | None:
@@ -128,7 +143,7 @@ def _first(envelope: Envelope) -> Kept | None:
         return None
     claims.require_same(envelope.fingerprint, found.fingerprint)
     first = replace(envelope, id=found.pk, resource_id=found.resource_id)
-    return Kept(first, getattr(found, "stamp", 0), replayed=True)
+    return Kept(first, 0, replayed=True)
 
 
 def _row(envelope: Envelope, after_stamp: int) -> dict:

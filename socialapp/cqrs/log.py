@@ -13,8 +13,8 @@ import orjson
 from django.conf import settings
 from redis.exceptions import RedisError, ResponseError
 
-from socialapp.cqrs import claims, inbox, keys, memory, valkey, wake_flags
-from socialapp.cqrs.commands import Envelope
+from socialapp.cqrs import claims, clocks, inbox, keys, memory, valkey, wake_flags
+from socialapp.cqrs.commands import LARGEST_STAMP, Envelope
 from socialapp.cqrs.ids import PARTITIONS, partition_of
 from socialapp.cqrs.models import InboxCommand
 from socialapp.cqrs.scripts import Script
@@ -41,24 +41,35 @@ end
 REPLICATION_TIMEOUT = 1_000
 
 # One script, so that a command is in the log if and only if it has a status and somebody will be woken. The
-# stamp depends on this server's clock and on what the client has seen, never on the clocks of web servers.
+# stamp depends on this server's clock and on what the client has seen, never on the clocks of web servers. A presented
+# stamp too far ahead is refused (0). The wake flag holds this server's time, not the stamp: the flag of a partition
+# whose clock is ahead would never count as lost.
 APPEND = (
     WAITING
     + """
 local most = tonumber(ARGV[5])
 if redis.call('XLEN', KEYS[1]) >= most and waiting(KEYS[1]) >= most then return false end
-local now = redis.call('TIME')
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local after = tonumber(ARGV[2])
+if after > now + MOST_AHEAD then return 0 end
 local last = tonumber(redis.call('GET', KEYS[4]) or '0')
-local stamp = math.max(now[1] * 1000000 + now[2], last + 1, tonumber(ARGV[2]) + 1)
-local text = string.format('%.0f', stamp)
+if last >= LARGEST then last = 0 end
+local text = string.format('%.0f', math.max(now, last + 1, after + 1))
+local present = string.format('%.0f', now)
 redis.call('SET', KEYS[4], text)
 redis.call('XADD', KEYS[1], '*', 'c', ARGV[1], 's', text)
 redis.call('SET', KEYS[2], ARGV[3], 'NX', 'EX', ARGV[4])
-return {text, redis.call('SET', KEYS[3], text, 'NX') and 1 or 0}
-"""
+return {text, present, redis.call('SET', KEYS[3], present, 'NX') and 1 or 0}
+""".replace("MOST_AHEAD", str(clocks.MOST_AHEAD)).replace("LARGEST", str(LARGEST_STAMP))
 )
-RAISE_CLOCK = """#!lua flags=allow-oom
-if tonumber(ARGV[1]) > tonumber(redis.call('GET', KEYS[1]) or '0') then redis.call('SET', KEYS[1], ARGV[1]) end
+# Up to a stamp of the inbox, but not further ahead than a client may present.
+RAISE_CLOCK = f"""#!lua flags=allow-oom
+local time = redis.call('TIME')
+local raised = math.min(tonumber(ARGV[1]), time[1] * 1000000 + time[2] + {clocks.MOST_AHEAD})
+if raised > tonumber(redis.call('GET', KEYS[1]) or '0') then
+    redis.call('SET', KEYS[1], string.format('%.0f', raised))
+end
 """
 # Without it nobody can read a stream, and so nobody could empty a full log.
 MAKE_GROUP = """#!lua flags=allow-oom
@@ -79,10 +90,10 @@ class Full(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """stamp: microseconds. woke: whether this append is the one that has to wake a worker."""
+    """stamp: microseconds, for the client's token. wake: for a message that wakes a worker; None: one is under way."""
 
     stamp: int
-    woke: bool
+    wake: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +106,10 @@ class Entry:
 
 
 def append(envelope: Envelope, *, after_stamp: int) -> Appended:
-    """Append durably, with a stamp above `after_stamp`. Raises Full, or valkey.UNREACHABLE: it may have happened."""
+    """Append durably, with a stamp above `after_stamp`.
+
+    Raises Full, StampAhead when `after_stamp` is too far ahead, or valkey.UNREACHABLE: it may have happened.
+    """
     partition = partition_of(envelope.id)
     touched = [keys.stream(partition), keys.status(envelope.id), keys.wake(partition), keys.clock(partition)]
     status = orjson.dumps({"status": "accepted", **described(envelope)})
@@ -104,11 +118,13 @@ def append(envelope: Envelope, *, after_stamp: int) -> Appended:
     answer = run(touched, *arguments)
     if answer is None:
         raise Full(f"partition {partition}")
-    stamp, woke = answer
-    return Appended(int(stamp), bool(woke))
+    if answer == 0:
+        raise clocks.StampAhead()
+    stamp, now, woke = answer
+    return Appended(clocks.carried(int(stamp), int(now)), int(now) if woke else None)
 
 
-def _replicated(touched: list[str], *arguments: object) -> list | None:
+def _replicated(touched: list[str], *arguments: object) -> list | int | None:
     """The same, until LOG_REPLICAS replicas have it on disk. Raises NotReplicated, though the log itself has it."""
     client = valkey.command_log()
     pipeline = valkey.server_of(client, touched[0]).pipeline(transaction=False)

@@ -16,6 +16,7 @@ from redis.exceptions import OutOfMemoryError
 from socialapp.cqrs import claims, commands, inbox, log, roles, valkey, waking
 from socialapp.cqrs.breaker import Breaker, Open
 from socialapp.cqrs.claims import Claim
+from socialapp.cqrs.clocks import StampAhead
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.consistency import Token
 from socialapp.cqrs.ids import PARTITIONS, new_id, partition_of
@@ -59,8 +60,9 @@ def submit(
     """Append `command` to the log. Without `resource_id` it makes a new thing, whose id is assigned here.
 
     When the log does not answer, the inbox takes it, under the same ids: an append that timed out may have happened.
-    Raises IdempotencyKeyReused, Overloaded when too many commands wait, or Unavailable when neither answers; then the
-    command may or may not be applied, and repeating the request with the same key is safe.
+    Raises IdempotencyKeyReused, StampAhead for a token from a wrong clock, Overloaded when too many commands wait, or
+    Unavailable when neither answers; then the command may or may not be applied, and repeating the request with the
+    same key is safe.
     """
     roles.require_write(type(command).__name__)
     token = token or Token()
@@ -85,6 +87,9 @@ def submit(
     except OutOfMemoryError as error:
         _say_that_the_log_is_full(error)
         return _into_inbox(envelope, token)
+    except StampAhead:
+        breaker.close()
+        raise
     except valkey.UNREACHABLE as error:
         # One line per failure, not per command that goes straight to the inbox after it.
         if not isinstance(error, Open):
@@ -99,8 +104,8 @@ def _finish(envelope: Envelope, appended: log.Appended) -> None:
     tick, does what failed here."""
     try:
         _mark(envelope)
-        if appended.woke:
-            waking.wake_partition(partition_of(envelope.id), appended.stamp)
+        if appended.wake:
+            waking.wake_partition(partition_of(envelope.id), appended.wake)
     except Exception:
         logger.exception("command %s is in the log; what follows its acceptance failed", envelope.id)
 

@@ -7,13 +7,27 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 START = "import django; django.setup()\n"
+# For `before`: a machine whose clock is wrong, as the process sees it.
+CLOCK_OFF = """
+import time
+seconds, nanoseconds = time.time, time.time_ns
+time.time = lambda: seconds() + {by}
+time.time_ns = lambda: nanoseconds() + int({by} * 1e9)
+import datetime, uuid_utils.compat
+from django.utils import timezone
+uuid7 = uuid_utils.compat.uuid7
+uuid_utils.compat.uuid7 = lambda nanoseconds=None: uuid7(nanoseconds=nanoseconds or time.time_ns())
+now = timezone.now
+timezone.now = lambda: now() + datetime.timedelta(seconds={by})
+"""
 DIE = "import os, signal\ndef die(*args, **kwargs): os.kill(os.getpid(), signal.SIGKILL)\n"
 
 
-def run(code: str, *, before: str = "") -> None:
-    """Run `code` to its end; `before` runs ahead of Django and of everything that the project imports."""
+def run(code: str, *, before: str = "") -> str:
+    """What `code` prints until its end; `before` runs ahead of Django and of everything that the project imports."""
     process = _start(before + "\n" + START + code)
     assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def kill_at(place: str, code: str) -> None:

@@ -15,7 +15,7 @@ class UsernameTaken(Problem):
 
 @handles(RegisterUser)
 def register_user(envelopes: list[Envelope], effects: Effects) -> None:
-    inserted = _insert(envelopes)
+    inserted = _insert(envelopes, effects)
     for envelope in envelopes:
         command = envelope.command
         if envelope.resource_id not in inserted:
@@ -25,14 +25,14 @@ def register_user(envelopes: list[Envelope], effects: Effects) -> None:
         effects.emit(envelope, event, aggregate_id=envelope.resource_id, aggregate_version=1)
 
 
-def _insert(envelopes: list[Envelope]) -> set:
+def _insert(envelopes: list[Envelope], effects: Effects) -> set:
     columns = [
         [e.resource_id for e in envelopes],
         [e.command.username for e in envelopes],
         [e.command.password_hash for e in envelopes],
         [e.command.email for e in envelopes],
         [e.command.name for e in envelopes],
-        [e.accepted_at for e in envelopes],
+        [effects.time_of(e) for e in envelopes],
     ]
     with connections["default"].cursor() as cursor:
         cursor.execute(

@@ -104,8 +104,8 @@ def test_those_that_commit_at_once_are_settled_at_once(author, shared, monkeypat
     many = 12
     perform, committed = execute._perform, Barrier(many)
 
-    def performed(envelopes):
-        found = perform(envelopes)
+    def performed(*arguments):
+        found = perform(*arguments)
         committed.wait(10)
         return found
 

@@ -152,7 +152,7 @@ def test_batches_that_are_cut_off_are_merged_by_stamp(own_log, author, limit):
 
 
 def test_stamps_rise_in_the_inbox_and_go_on_rising_in_the_log(own_log, author):
-    post, ahead = new_id(3), int(time.time() * 1e6) + 3_600_000_000
+    post, ahead = new_id(3), int(time.time() * 1e6) + 4_000_000
     with own_log.frozen():
         stamps = [submit(LikePost(), actor_id=author, resource_id=post, token=Token(stamp=ahead)).token.stamp]
         stamps += [submit(LikePost(), actor_id=author, resource_id=post).token.stamp for _ in range(3)]

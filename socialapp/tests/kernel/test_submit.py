@@ -120,13 +120,6 @@ def test_a_request_that_was_refused_is_taken_under_its_ids_later(author, drain_a
     assert Post.objects.filter(author=author).count() == 1
 
 
-CLOCK_AHEAD = """
-import time
-seconds, nanoseconds = time.time, time.time_ns
-time.time = lambda: seconds() + {ahead}
-time.time_ns = lambda: nanoseconds() + int({ahead} * 1e9)
-"""
-
 LIKE = """
 from uuid import UUID
 from posts.commands import LikePost
@@ -138,7 +131,7 @@ submit(LikePost(), actor_id=UUID("{author}"), resource_id=UUID("{post}"))
 @pytest.mark.parametrize("ahead", [0.05, 3600])
 def test_a_like_through_a_server_whose_clock_is_ahead_and_then_an_unlike(author, drain_all, ahead):
     post = submit(CreatePost("host"), actor_id=author).resource_id
-    crashes.run(LIKE.format(author=author, post=post), before=CLOCK_AHEAD.format(ahead=ahead))
+    crashes.run(LIKE.format(author=author, post=post), before=crashes.CLOCK_OFF.format(by=ahead))
     submit(UnlikePost(), actor_id=author, resource_id=post)
     drain_all()
     assert Like.objects.get(post=post, user=author).active is False
