@@ -6,13 +6,17 @@ conflicts has been applied before. Whatever a crash cuts off is repaired by the 
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db import connections, transaction
 
 from socialapp.cqrs import batches, dead_letters, deferrals, effects, events, log, settle, suspects
 from socialapp.cqrs.batches import Batch, Read
 from socialapp.cqrs.commands import Envelope
+from socialapp.cqrs.dead_letters import described
 from socialapp.cqrs.failures import is_infrastructure
 from socialapp.cqrs.models import CommandResult
 from socialapp.cqrs.suspects import KeepsKillingItsWorker, watched
@@ -79,28 +83,29 @@ def apply_batch(partition: int) -> int:
                 return batch.taken
             with watched(partition, suspects.BATCH):
                 applied = _perform(batch, batch.reads)
-    except KeepsKillingItsWorker:
-        isolate(batch)
     except Exception as error:
-        if _is_not_the_commands(error) or batch is None:
+        if batch is None or _is_not_the_commands(error):
             raise
-        bisect(batch, batch.reads, error)
+        _find_culprit(batch, batch.reads, error)
     else:
         finish(batch, batch.reads, applied)
     return batch.taken
 
 
-def isolate(batch: Batch) -> None:
-    """Run the commands of a batch that keeps killing its worker one by one, and bury the one that does."""
+def _find_culprit(batch: Batch, reads: list[Read], error: Exception) -> None:
+    """After `error` in a transaction with `reads`: apply all of them but the culprits."""
+    if isinstance(error, KeepsKillingItsWorker):
+        isolate(batch, reads)
+    else:
+        bisect(batch, reads, error)
+
+
+def isolate(batch: Batch, reads: list[Read]) -> None:
+    """Run commands that keep killing their worker one by one, and bury the one that does."""
     logger.error("partition %d: a worker died in this batch; its commands are run one by one", batch.partition)
-    for read in batch.reads:
-        try:
-            _apply_again(batch, [read])
-        except KeepsKillingItsWorker as error:
-            bury(batch, read, error)
-        except Exception as error:
-            if _is_not_the_commands(error):
-                raise
+    for read in reads:
+        error = _attempt(batch, [read])
+        if error:
             retry(batch, read, error)
     suspects.forget(batch.partition)
 
@@ -112,64 +117,113 @@ def bisect(batch: Batch, reads: list[Read], error: Exception) -> None:
         return
     middle = len(reads) // 2
     for half in (reads[:middle], reads[middle:]):
-        try:
-            _apply_again(batch, half)
-        except Exception as cause:
-            if _is_not_the_commands(cause):
-                raise
-            bisect(batch, half, cause)
+        cause = _attempt(batch, half)
+        if cause:
+            _find_culprit(batch, half, cause)
 
 
 def retry(batch: Batch, read: Read, error: Exception) -> None:
     """Try a single command again, then bury it."""
     for pause in BACKOFF:
+        if isinstance(error, KeepsKillingItsWorker):
+            break
         if batch.paused < MOST_PAUSED:
             time.sleep(pause)
             batch.paused += pause
-        try:
-            _apply_again(batch, [read])
+        error = _attempt(batch, [read])
+        if error is None:
             return
-        except Exception as cause:
-            if _is_not_the_commands(cause):
-                raise
-            error = cause
     bury(batch, read, error)
 
 
 def bury(batch: Batch, read: Read, error: Exception) -> None:
-    """Write a dead letter; the command's outcome is `failed`."""
-    logger.error("%s %s is dead: %s", read.envelope.type.name, read.envelope.id, error)
-    with transaction.atomic(durable=True):
-        _lock(batch.partition)
-        effects.claim_results([read.envelope])
-        CommandResult.objects.filter(pk=read.envelope.id).update(outcome=CommandResult.Outcome.FAILED)
-        dead_letters.bury(read.envelope, error, attempts=ATTEMPTS)
-    settle.announce_again([read.envelope])
-    batches.let_go(batch, [read])
+    """Write a dead letter; the command's outcome is `failed`. One that another worker applied meanwhile stays applied.
+
+    A command for which no row can be written is put away with the unreadable entries.
+    """
+    envelope = read.envelope
+    logger.error("%s %s is dead: %s", envelope.type.name, envelope.id, described(error))
+    try:
+        with transaction.atomic(durable=True):
+            _lock(batch.partition)
+            if effects.claim_results([envelope]):
+                CommandResult.objects.filter(pk=envelope.id).update(outcome=CommandResult.Outcome.FAILED)
+                dead_letters.bury(envelope, error, attempts=ATTEMPTS)
+    except Exception as cause:
+        if _is_not_the_commands(cause):
+            raise
+        batches.put_away(batch.partition, [read.waiting], cause)
+        with repaired_later("publishing a failure", [envelope.id]):
+            settle.announce_failed(envelope)
+    else:
+        _announce_again(batch, [read])
 
 
 def finish(batch: Batch, reads: list[Read], applied: Applied) -> None:
-    """After the commit: invalidate, publish, acknowledge, for every command read, fresh or applied before."""
+    """After the commit: invalidate, publish, acknowledge, for every command read, fresh or applied before.
+
+    Nothing here is a command's fault. An error of the servers is raised, and redelivery repeats all of it. After any
+    other error the rest is done: the outcome is in its row, and the consumer `cache` invalidates.
+    """
     deferred = applied.effects.deferred
-    settled = settle.settle([recorded.event for recorded in applied.effects.events])
-    settle.announce(
-        [envelope for envelope in applied.envelopes if envelope.id not in deferred], applied.effects, settled
-    )
+    done = [envelope for envelope in applied.envelopes if envelope.id not in deferred]
+    settled = None
+    with repaired_later("invalidating and publishing", [envelope.id for envelope in done]):
+        settled = settle.settle([recorded.event for recorded in applied.effects.events])
+        settle.announce(done, applied.effects, settled)
     fresh = {envelope.id for envelope in applied.envelopes}
-    dropped = {read.envelope.id: read.envelope for read in reads if read.envelope.id not in fresh}
-    settle.announce_again(list(dropped.values()))
     batches.defer(batch, [read for read in reads if read.envelope.id in deferred])
-    batches.let_go(batch, [read for read in reads if read.envelope.id not in deferred])
-    settle.refill(settled)
+    batches.let_go(batch, [read for read in reads if read.envelope.id in fresh - deferred])
+    _announce_again(batch, [read for read in reads if read.envelope.id not in fresh])
+    if settled:
+        with repaired_later("refilling the cache", []):
+            settle.refill(settled)
 
 
-def _apply_again(batch: Batch, reads: list[Read]) -> None:
-    with transaction.atomic(durable=True):
-        _lock(batch.partition)
-        with watched(batch.partition, suspects.name([read.envelope.id for read in reads])):
-            applied = _perform(batch, reads)
+def _announce_again(batch: Batch, reads: list[Read]) -> None:
+    """Repeat what follows the commit of commands that had a result before.
+
+    One without any outcome waits: its idempotency key belongs to a command that is deferred itself.
+    """
+    if not reads:
+        return
+    unique = {read.envelope.id: read.envelope for read in reads}
+    told = set(unique)
+    with repaired_later("publishing outcomes again", list(unique)):
+        told = settle.announce_again(list(unique.values()))
+    batches.defer(batch, [read for read in reads if read.envelope.id not in told])
+    batches.let_go(batch, [read for read in reads if read.envelope.id in told])
+
+
+@contextmanager
+def repaired_later(what: str, command_ids: list[UUID]) -> Iterator[None]:
+    """Log an error after the commit and go on; what became of the commands is then read from their rows.
+
+    An error of the servers is raised: redelivery repeats the step when they answer again.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_infrastructure(error):
+            raise
+        logger.exception("%s failed after the commit; the effect stands, the cache consumer invalidates", what)
+        log.forget(*command_ids)
+
+
+def _attempt(batch: Batch, reads: list[Read]) -> Exception | None:
+    """Apply commands in a transaction of their own; returns the error that one of them caused."""
+    try:
+        with transaction.atomic(durable=True):
+            _lock(batch.partition)
+            with watched(batch.partition, suspects.name([read.envelope.id for read in reads])):
+                applied = _perform(batch, reads)
+    except Exception as error:
+        if _is_not_the_commands(error):
+            raise
+        return error
     batch.held = applied.effects.held
     finish(batch, reads, applied)
+    return None
 
 
 def _perform(batch: Batch, reads: list[Read]) -> Applied:
@@ -185,7 +239,7 @@ def _perform(batch: Batch, reads: list[Read]) -> Applied:
 
 
 def _is_not_the_commands(error: Exception) -> bool:
-    return isinstance(error, LockHeld | KeepsKillingItsWorker) or is_infrastructure(error)
+    return isinstance(error, LockHeld) or is_infrastructure(error)
 
 
 def _lock(partition: int) -> None:

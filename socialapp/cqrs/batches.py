@@ -11,9 +11,6 @@ from socialapp.cqrs.deferrals import Held, Waiting
 
 logger = logging.getLogger(__name__)
 
-# What decoding raises for an entry that somebody else wrote, or that a disk has damaged.
-NOT_A_COMMAND = (ValueError, KeyError, TypeError, AttributeError)
-
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -45,17 +42,21 @@ class Batch:
 
 def read(partition: int, *, limit: int) -> Batch:
     """The next commands. What must wait for something earlier, or is not known here, is set aside instead."""
+    # In this order: a worker that has let go of the lock still moves commands from the stream to those set aside.
+    # Read the other way round, such a command is in neither, and a later one on its aggregate overtakes it.
+    streamed = log.read(partition, limit=limit)
     now, aside = deferrals.read(partition)
-    # With more than that set aside, the stream has to wait: it could not be told what follows what.
-    streamed = log.read(partition, limit=limit) if len(aside) < deferrals.MOST else []
+    if len(aside) >= deferrals.MOST:
+        # The stream has to wait, as it could not be told what follows what. Its entries are read again.
+        streamed = []
     batch = Batch(partition, now)
     waits, held = [], Held()
     for waiting in sorted([*aside, *map(Waiting, streamed)], key=lambda one: one.entry.stamp):
         try:
             command = _decode(waiting)
-        except NOT_A_COMMAND as error:
-            logger.error("partition %d: put away what is no command: %r", partition, error)
-            log.put_away(partition, [waiting.entry])
+        except Exception as error:
+            # Whatever decoding raises for an entry that somebody else wrote, or that a disk has damaged.
+            put_away(partition, [waiting], error)
             continue
         if isinstance(command, Stranger) or waiting.due > now or held.holds(command):
             held.add(command)
@@ -80,6 +81,13 @@ def let_go(batch: Batch, reads: Iterable[Read]) -> None:
     _let_go(batch.partition, [read.waiting for read in reads])
 
 
+def put_away(partition: int, places: list[Waiting], error: Exception) -> None:
+    """Keep what can neither be applied nor be buried with the unreadable entries, so that it stops nobody."""
+    logger.error("partition %d: put away what is no command: %r", partition, error)
+    log.put_away(partition, [place.entry for place in places])
+    _let_go(partition, places)
+
+
 def _set_aside(partition: int, waits: list[Waiting]) -> None:
     deferrals.put(partition, waits)
     log.acknowledge(partition, [waiting.entry for waiting in waits])
@@ -91,8 +99,11 @@ def _let_go(partition: int, places: list[Waiting]) -> None:
 
 
 def _decode(waiting: Waiting) -> Envelope | Stranger:
+    """Raises anything when it is no command, also one whose order or time cannot be told."""
     try:
-        return Envelope.decode(waiting.entry.body, waiting.entry.stamp)
+        envelope = Envelope.decode(waiting.entry.body, waiting.entry.stamp)
+        envelope.require_order()
+        return envelope
     except UnknownCommand as error:
         if waiting.entry.log_id:
             logger.warning("a command waits for a newer worker: %s", error)

@@ -76,6 +76,11 @@ class Envelope:
     def commutes(self) -> bool:
         return self.type.commutes
 
+    def require_order(self) -> None:
+        """Raises an error for an aggregate that is no id, or a stamp that is no time: such a command has no place."""
+        hash(self.aggregate_id)
+        self.accepted_at  # noqa: B018 raises what it cannot compute
+
     def encode(self) -> bytes:
         """JSON for the log, which assigns the stamp, unless the command has had one before (a requeued dead letter).
 
@@ -129,6 +134,7 @@ class Stranger:
     @classmethod
     def decode(cls, body: bytes) -> "Stranger":
         document = orjson.loads(body)
+        UUID(document["id"])
         touched = {document["resource"], document.get("aggregate", document["resource"])}
         return cls(document["type"], document["version"], touched, document.get("commutes", False))
 

@@ -50,19 +50,37 @@ class DiscardDeadLetter:
 
 def bury(envelope: Envelope, error: Exception, *, attempts: int) -> None:
     """Write the letter, or write over it when it was requeued and has failed again; in apply's transaction."""
-    said = f"{type(error).__name__}: {error}"[:500]
+    said = described(error)[:500]
     buried = {
         "type": envelope.type.name,
         "partition": partition_of(envelope.id),
-        "envelope": orjson.loads(envelope.encode()),
+        "envelope": _storable(orjson.loads(envelope.encode())),
         "error": said,
-        "traceback": "".join(traceback.format_exception(error)),
+        "traceback": _storable("".join(traceback.format_exception(error))),
         "attempts": attempts,
         "buried_at": Now(),
         "state": State.BURIED,
     }
     DeadLetter.objects.update_or_create(command_id=envelope.id, defaults=buried)
     DeadLetterStep.objects.create(letter_id=envelope.id, action=Action.BURIED, by="worker", reason=said)
+
+
+def described(error: Exception) -> str:
+    """An error's class and message, as Postgres can store it, also of an error that cannot describe itself."""
+    try:
+        return _storable(f"{type(error).__name__}: {error}")
+    except Exception:
+        return type(error).__name__
+
+
+def _storable(value: object) -> object:
+    """Without null characters and halves of surrogate pairs, which Postgres refuses in text and JSON: they may be what
+    the command failed of. An operator sees U+FFFD instead."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd").encode(errors="replace").decode()
+    if isinstance(value, list):
+        return [_storable(one) for one in value]
+    return {name: _storable(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 def requeue(

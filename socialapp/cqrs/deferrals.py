@@ -22,11 +22,15 @@ READ = "return {redis.call('TIME'), redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSC
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A command that was set aside. since: when it was first tried, 0 if never. due: when to try it again."""
+    """A command that was set aside. since: when it was first tried, 0 if never. due: when to try it again.
+
+    member: as it stands in the sorted set; empty for a command that is not there.
+    """
 
     entry: Entry
     since: int = 0
     due: int = 0
+    member: bytes = b""
 
 
 @dataclass
@@ -71,7 +75,7 @@ def put(partition: int, waiting: Iterable[Waiting]) -> None:
 
 def remove(partition: int, waiting: Iterable[Waiting]) -> None:
     """Let go of commands that have their outcome."""
-    members = [_encode(one) for one in waiting]
+    members = [one.member for one in waiting]
     if members:
         valkey.command_log().zrem(keys.waiting(partition), *members)
 
@@ -89,5 +93,9 @@ def _encode(one: Waiting) -> bytes:
 
 
 def _decode(member: bytes, due: float) -> Waiting:
-    since, stamp, body = member.split(b" ", 2)
-    return Waiting(Entry(b"", body, int(stamp)), int(since), int(due))
+    """A damaged member becomes an entry that nobody can decode, and is put away like any other."""
+    try:
+        since, stamp, body = member.split(b" ", 2)
+        return Waiting(Entry(b"", body, int(stamp)), int(since), int(due), member)
+    except ValueError:
+        return Waiting(Entry(b"", member, 0), member=member)

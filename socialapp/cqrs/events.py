@@ -40,6 +40,10 @@ class Recorded:
     position: int = 0
 
 
+class UnknownEvent(LookupError):
+    """An event type or version, or a field of one, that this process has not been deployed with yet."""
+
+
 _types: dict[tuple[str, int], EventType] = {}
 _by_class: dict[type, EventType] = {}
 _stale: dict[type, list[Callable]] = {}
@@ -144,6 +148,20 @@ def read_page(where: str, parameters: list, *, limit: int) -> tuple[list[Recorde
     return found, len(found) == len(rows) < limit
 
 
+def of_commands(command_ids: Sequence[UUID], *, after: tuple[int, int] = (0, 0)) -> tuple[list[Recorded], bool]:
+    """What some commands caused beyond a cursor (xid, position), in order; False when this process does not know all
+    of it."""
+    found: list[Recorded] = []
+    where, complete = "command_id = ANY(%s) AND (xid, position) > (%s::text::xid8, %s)", False
+    while not complete:
+        page, complete = read_page(where, [list(command_ids), str(after[0]), after[1]], limit=BATCH)
+        found += page
+        if not complete and len(page) < BATCH:
+            return found, False
+        after = (page[-1].xid, page[-1].position) if page else after
+    return found, True
+
+
 def history(aggregate_ids: Sequence[UUID], *, using: str = "default") -> Iterator[Recorded]:
     """All that is still recorded of some aggregates, of one after the other in the order of its versions.
 
@@ -160,12 +178,14 @@ def history(aggregate_ids: Sequence[UUID], *, using: str = "default") -> Iterato
 
 
 def known(rows: list[tuple]) -> list[Recorded]:
+    """The events before the first one of a type or version that this process does not know, or with other fields."""
     found = []
     for row in rows:
-        if not is_known(row[2], row[3]):
-            logger.warning("event %d, %s version %d, waits for a newer process", row[1], row[2], row[3])
+        try:
+            found.append(_restore(*row))
+        except UnknownEvent as error:
+            logger.warning("event %d waits for a newer process: %s", row[1], error)
             break
-        found.append(_restore(*row))
     return found
 
 
@@ -199,6 +219,12 @@ def _rows(where: str, parameters: list, limit: int, *, order: str = IN_ORDER, us
 
 
 def _restore(xid, position, name, version, aggregate_id, aggregate_version, payload, time, command_id) -> Recorded:
+    """Raises UnknownEvent."""
+    if not is_known(name, version):
+        raise UnknownEvent(f"{name} version {version}")
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in orjson.loads(payload).items()}
-    event = _types[name, version].cls(**fields)
+    try:
+        event = _types[name, version].cls(**fields)
+    except TypeError as error:
+        raise UnknownEvent(f"{name} version {version}: {error}") from error
     return Recorded(event, aggregate_id, aggregate_version, time, command_id, xid, position)

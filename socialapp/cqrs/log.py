@@ -4,6 +4,7 @@ of the inbox, which stands in for it while it is down, among those of the stream
 `submit` appends; `apply` reads, publishes outcomes and acknowledges; `consistency` and `outcomes` look up statuses.
 """
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
@@ -19,7 +20,11 @@ from socialapp.cqrs.ids import PARTITIONS, partition_of
 from socialapp.cqrs.models import InboxCommand
 from socialapp.cqrs.scripts import Script
 
+logger = logging.getLogger(__name__)
+
 GROUP = "apply"
+# Entries per partition. One holds up to 30 KB: under 50 MB in all partitions.
+MOST_UNREADABLE = 100
 # Long enough for any backlog; the outcome replaces it with its own, shorter time.
 ACCEPTED_TTL = 24 * 3600
 
@@ -211,7 +216,20 @@ def _read_group(partition: int, start: str, limit: int) -> list[Entry]:
         valkey.command_log().eval(MAKE_GROUP, 1, stream, GROUP)
         return _read_group(partition, start, limit)
     rows = dict(answer).get(stream.encode(), []) if isinstance(answer, list) else _rows(answer)
-    return [Entry(log_id, fields[b"c"], int(fields[b"s"])) for log_id, fields in rows if fields]
+    deleted = [log_id for log_id, fields in rows if not fields]
+    if deleted:
+        # By hand, before they were acknowledged. They would be read, and counted as waiting, for ever.
+        logger.error("partition %d: %d commands were deleted before they were applied", partition, len(deleted))
+        valkey.command_log().xack(stream, GROUP, *deleted)
+    return [_entry(log_id, fields) for log_id, fields in rows if fields]
+
+
+def _entry(log_id: bytes, fields: dict) -> Entry:
+    """An entry that lacks a field, or whose stamp is no number, gets a body that nobody can decode."""
+    try:
+        return Entry(log_id, fields[b"c"], int(fields[b"s"]))
+    except (KeyError, ValueError):
+        return Entry(log_id, repr(fields).encode(), 0)
 
 
 def _rows(answer: dict) -> list:
@@ -231,11 +249,13 @@ def acknowledge(partition: int, entries: Iterable[Entry]) -> None:
 
 
 def put_away(partition: int, entries: Iterable[Entry]) -> None:
-    """Keep entries that are no commands where they stop nobody and somebody can look at them."""
-    entries = list(entries)
+    """Keep the newest entries that are no commands where they stop nobody and somebody can look at them.
+
+    The caller then lets go of them where they waited.
+    """
     for entry in entries:
-        memory.always(valkey.command_log(), "XADD", keys.unreadable(partition), "*", "c", entry.body, "s", entry.stamp)
-    acknowledge(partition, entries)
+        kept = "MAXLEN", MOST_UNREADABLE, "*", "c", entry.body, "s", entry.stamp
+        memory.always(valkey.command_log(), "XADD", keys.unreadable(partition), *kept)
 
 
 def backlog(partition: int) -> int:
@@ -281,6 +301,9 @@ def statuses(command_ids: list[UUID]) -> dict[UUID, dict]:
     return {command_id: orjson.loads(body) for command_id, body in zip(command_ids, bodies, strict=True) if body}
 
 
-def forget(command_id: UUID) -> None:
-    """Drop a status, so that appending the command again makes it `accepted` again."""
-    valkey.command_log().delete(keys.status(command_id))
+def forget(*command_ids: UUID) -> None:
+    """Drop statuses: the rows say what became of the commands, and appending one makes it `accepted` again."""
+    pipeline = valkey.command_log().pipeline(transaction=False)
+    for command_id in command_ids:
+        pipeline.delete(keys.status(command_id))
+    pipeline.execute()

@@ -1,13 +1,17 @@
 """After the commit: drop what became stale, then tell whoever waits. Repeating it is harmless."""
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from uuid import UUID
+
+from django.db import connections
 
 from socialapp.cqrs import cache, events, fragments, log, routing, valkey, waking
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.consumers import consumer
 from socialapp.cqrs.effects import Effects
+from socialapp.cqrs.failures import is_infrastructure
 from socialapp.cqrs.models import CommandResult
 from socialapp.cqrs.together import Together
 
@@ -21,6 +25,10 @@ MOST_SHARED = 100
 MOST_EVENTS = 500
 # Seconds between runs. Only under load does anybody wait for it, and then longer for a processor.
 APART = 0.01
+BEYOND = """
+    SELECT DISTINCT command_id FROM cqrs_event
+    WHERE command_id = ANY(%s) AND (xid, position) > (%s::text::xid8, %s)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +52,34 @@ class Committed:
 
 
 def settle(happened: list[object]) -> Settled:
-    """Invalidate what `happened` (events) makes stale, at the primary's present position, and wake the consumers."""
+    """Invalidate what `happened` (events) makes stale, at the primary's present position, and wake the consumers.
+
+    Raises routing.DOWN. After any other failure the invalidation is unconfirmed.
+    """
     if happened:
-        waking.wake_consumers({events.type_of(event).aggregate for event in happened})
+        _wake({events.type_of(event).aggregate for event in happened})
     timeline, position = routing.position(routing.PRIMARY)
-    dropped = _drop(events.stale_keys(happened), position)
+    stale = _stale(happened)
+    dropped = None if stale is None else _drop(stale, position)
     return Settled(timeline, position, dropped is not None, frozenset(dropped or ()))
+
+
+def _wake(aggregates: set[str]) -> None:
+    try:
+        waking.wake_consumers(aggregates)
+    except Exception as error:
+        if is_infrastructure(error):
+            raise
+        logger.exception("event consumers were not woken; the next tick does it")
+
+
+def _stale(happened: list[object]) -> set[str] | None:
+    """None when a domain's declaration fails: the consumer `cache` meets the same error, and parks the event."""
+    try:
+        return events.stale_keys(happened)
+    except Exception:
+        logger.exception("what became stale in the read cache cannot be told")
+        return None
 
 
 def settle_committed(happened: list[object], timeline: int, position: int) -> bool:
@@ -153,20 +183,33 @@ def announce(envelopes: list[Envelope], effects: Effects, settled: Settled) -> N
     log.publish(statuses)
 
 
-def announce_again(dropped: list[Envelope]) -> None:
-    """Repeat the settling of commands that had been applied before: a crash may have come in between."""
-    if not dropped:
-        return
-    happened = [recorded.event for recorded in _events_of([envelope.id for envelope in dropped])]
-    settled = settle(happened)
+def announce_failed(envelope: Envelope) -> None:
+    """Publish that a command came to nothing, without a row."""
+    log.publish({envelope.id: log.described(envelope) | {"status": CommandResult.Outcome.FAILED.value}})
+
+
+def announce_again(dropped: list[Envelope]) -> set[UUID]:
+    """Repeat the settling of commands that had been applied before: a crash may have come in between.
+
+    Returns the ids of those that have an outcome. One has none while the command that came first with its idempotency
+    key is deferred, or after an operator has requeued it.
+    """
+    recorded, complete = events.of_commands([envelope.id for envelope in dropped])
+    settled = settle([one.event for one in recorded])
+    if not complete:
+        # A newer process caused what this one cannot invalidate.
+        settled = replace(settled, confirmed=False)
     rows = CommandResult.objects.using("default").in_bulk([envelope.id for envelope in dropped])
     statuses = {}
     for envelope in dropped:
         row = rows.get(envelope.id) or _same_key(envelope)
+        if row is None:
+            continue
         outcome = {"status": row.outcome, "problem": row.problem}
         described = log.described(envelope) | {"resource_id": row.resource_id}
         statuses[envelope.id] = _status(outcome, described, settled)
     log.publish(statuses)
+    return set(statuses)
 
 
 def _status(outcome: dict, described: dict, settled: Settled) -> dict:
@@ -174,19 +217,12 @@ def _status(outcome: dict, described: dict, settled: Settled) -> dict:
     return outcome | described | seen
 
 
-def _events_of(command_ids: list[UUID]) -> list[events.Recorded]:
-    found: list[events.Recorded] = []
-    while page := events.read(
-        "command_id = ANY(%s) AND position > %s", [command_ids, found[-1].position if found else 0]
-    ):
-        found += page
-    return found
-
-
-def _same_key(envelope: Envelope) -> CommandResult:
+def _same_key(envelope: Envelope) -> CommandResult | None:
     """The command that was applied under this one's idempotency key, after the log forgot the first claim."""
+    if envelope.idempotency_key is None:
+        return None
     same = CommandResult.objects.using("default")
-    return same.get(actor_id=envelope.actor_id, idempotency_key=envelope.idempotency_key)
+    return same.filter(actor_id=envelope.actor_id, idempotency_key=envelope.idempotency_key).first()
 
 
 @consumer("cache", outside=True)
@@ -201,10 +237,18 @@ def repeat_invalidations(recorded: list[events.Recorded]) -> None:
         return
     _, position = routing.position(routing.PRIMARY)
     cache.invalidate(events.stale_keys(left), position=position)
+    unconfirmed = statuses.keys() - confirmed - _with_events_beyond(recorded[-1], statuses)
     log.publish(
         {
-            command_id: status | {"confirmed": True}
-            for command_id, status in statuses.items()
-            if status["status"] != "accepted" and command_id not in confirmed
+            command_id: statuses[command_id] | {"confirmed": True}
+            for command_id in unconfirmed
+            if statuses[command_id]["status"] != "accepted"
         }
     )
+
+
+def _with_events_beyond(last: events.Recorded, command_ids: Collection[UUID]) -> set[UUID]:
+    """Commands of which a later batch still has events to invalidate for, maybe of a type that is not known here."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute(BEYOND, [list(command_ids), str(last.xid), last.position])
+        return {row[0] for row in cursor.fetchall()}

@@ -1,9 +1,12 @@
 """What has to wait is set aside: it neither stops its partition nor loses its place, and no crash loses it."""
 
 import secrets
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from django.db import connections
 
 from posts.commands import CreateComment, CreatePost, EditPost, LikePost
 from posts.models import Post
@@ -208,3 +211,143 @@ def test_a_command_that_comes_while_nothing_is_found_is_not_left_to_beat(post, a
 
     monkeypatch.setattr(batches, "read", looks_too_early)
     assert apply.drain(PARTITION) is True
+
+
+def test_a_command_that_another_worker_is_setting_aside_is_not_overtaken(post, newcomer):
+    """The first worker has committed, and let go of the lock, but the post that has to wait is not set aside yet. The
+    second one reads what was set aside and what the log holds; between the two the first one gets on."""
+    created = submit(CreatePost("draft"), actor_id=newcomer, resource_id=new_id(PARTITION))
+    committed, looked_once, set_aside = threading.Event(), threading.Event(), threading.Event()
+    second_worker = threading.current_thread()
+
+    def first_worker():
+        apply.drain(PARTITION)
+        set_aside.set()
+        connections.close_all()
+
+    put = deferrals.put
+
+    def put_late(*args):
+        if threading.current_thread() is not second_worker and args[1]:
+            committed.set()
+            assert looked_once.wait(20)
+        put(*args)
+
+    def then_wait(look):
+        def looked(*args, **kwargs):
+            found = look(*args, **kwargs)
+            if threading.current_thread() is second_worker:
+                looked_once.set()
+                assert set_aside.wait(20)
+            return found
+
+        return looked
+
+    with pytest.MonkeyPatch.context() as patched, ThreadPoolExecutor() as pool:
+        patched.setattr(deferrals, "put", put_late)
+        first = pool.submit(first_worker)
+        assert committed.wait(20)
+        edited = submit(EditPost("final"), actor_id=newcomer, resource_id=created.resource_id)
+        register(newcomer)
+        patched.setattr(deferrals, "read", then_wait(deferrals.read))
+        patched.setattr(log, "read", then_wait(log.read))
+        apply.drain(PARTITION)
+        first.result(20)
+    while waiting() or log.backlog(PARTITION):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(deferrals, "read", due_at_once(deferrals.read))
+            apply.drain(PARTITION)
+    assert statuses(created, edited) == ["applied", "applied"]
+    assert Post.objects.get(pk=created.resource_id).text == "final"
+
+
+def due_at_once(read):
+    """Time has passed."""
+
+    def read_later(partition):
+        now, found = read(partition)
+        return now + deferrals.PAUSE, found
+
+    return read_later
+
+
+def test_one_key_under_two_ids_waits_for_the_first(post, author, newcomer, clock):
+    """A repeat that met a failing log may have got ids of its own. The first one is deferred, and has no result."""
+    twins = [Envelope(new_id(PARTITION), CreatePost("once"), newcomer, new_id(PARTITION), 0, "k", "f") for _ in "12"]
+    for envelope in twins:
+        log.append(envelope, after_stamp=0)
+    other = submit(LikePost(), actor_id=author, resource_id=post)
+    assert apply.drain(PARTITION) is False
+    assert statuses(other) == ["applied"]
+    assert (waiting(), log.backlog(PARTITION)) == (2, 0)
+    register(newcomer)
+    clock(deferrals.PAUSE)
+    apply.drain(PARTITION)
+    found = outcomes.lookup([envelope.id for envelope in twins])
+    assert {outcome.status for outcome in found.values()} == {"applied"}
+    assert {outcome.resource_id for outcome in found.values()} == {str(twins[0].resource_id)}
+    assert Post.objects.filter(author=newcomer).count() == 1
+    assert (waiting(), log.backlog(PARTITION)) == (0, 0)
+
+
+def test_what_was_set_aside_and_turns_out_to_be_no_command_is_put_away(post, author):
+    envelope = Envelope(new_id(PARTITION), LikePost(), author, post)
+    later = submit(CreateComment(str(post), "lives"), actor_id=author)
+    damaged = [envelope.encode().replace(b'"id":"', b'"id":"x'), b"17 of it", b""]
+    for body in damaged:
+        deferrals.put(PARTITION, [deferrals.Waiting(log.Entry(b"", body, 17))])
+    valkey.command_log().zadd(keys.waiting(PARTITION), {"no member": 1})
+    for _ in range(2):
+        assert apply.drain(PARTITION) is False
+    assert statuses(later) == ["applied"]
+    assert (waiting(), log.backlog(PARTITION)) == (0, 0)
+    assert valkey.command_log().xlen(keys.unreadable(PARTITION)) == len(damaged) + 1
+
+
+DAMAGED_ENTRIES = {
+    "no command": {"s": "1"},
+    "no stamp": {"c": "{}"},
+    "a stamp that is no number": {"c": "{}", "s": "soon"},
+    "a stamp that is no time": {"c": b"like", "s": str(10**18)},
+    "an id that is none": {"c": b"unheard", "s": "1"},
+    "an aggregate that is no id": {"c": b"comment", "s": "1"},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_ENTRIES)
+def test_a_damaged_entry_of_the_log_stops_nobody(post, author, damage):
+    bodies = {
+        b"like": Envelope(new_id(PARTITION), LikePost(), author, post).encode(),
+        b"unheard": Envelope(new_id(PARTITION), LikePost(), author, post)
+        .encode()
+        .replace(b'"LikePost"', b'"Unheard"')
+        .replace(b'"id":"', b'"id":"x'),
+        b"comment": Envelope(new_id(PARTITION), CreateComment({}, "a"), author, new_id(PARTITION)).encode(),
+    }
+    fields = {name: bodies.get(value, value) for name, value in DAMAGED_ENTRIES[damage].items()}
+    valkey.command_log().xadd(keys.stream(PARTITION), fields)
+    later = submit(CreateComment(str(post), "lives"), actor_id=author)
+    assert apply.drain(PARTITION) is False
+    assert statuses(later) == ["applied"]
+    assert (waiting(), log.backlog(PARTITION)) == (0, 0)
+    assert valkey.command_log().xlen(keys.unreadable(PARTITION)) == 1
+
+
+def test_a_command_that_was_deleted_by_hand_after_it_was_read_stops_nobody(post, author):
+    submit(LikePost(), actor_id=author, resource_id=post)
+    (entry,) = log.read(PARTITION, limit=500)
+    valkey.command_log().xdel(keys.stream(PARTITION), entry.log_id)
+    later = submit(CreateComment(str(post), "lives"), actor_id=author)
+    while apply.drain(PARTITION):
+        pass
+    assert statuses(later) == ["applied"]
+    assert log.backlog(PARTITION) == 0
+
+
+def test_what_cannot_be_read_is_kept_up_to_a_limit(post, author, monkeypatch):
+    monkeypatch.setattr(log, "MOST_UNREADABLE", 3)
+    for number in range(5):
+        valkey.command_log().xadd(keys.stream(PARTITION), {"c": f"{number}", "s": "1"})
+    apply.drain(PARTITION)
+    kept = valkey.command_log().xrange(keys.unreadable(PARTITION))
+    assert [fields[b"c"] for _, fields in kept] == [b"2", b"3", b"4"]
