@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import Error
 from django.db.models.expressions import RawSQL
 
-from socialapp.cqrs import log, routing, servers, valkey
+from socialapp.cqrs import heartbeat, log, routing, servers, valkey
 from socialapp.cqrs.breaker import Breaker
 from socialapp.cqrs.consistency import Token
 from socialapp.cqrs.deadlines import answered_within
@@ -75,36 +75,45 @@ def lookup(command_ids: Iterable[UUID]) -> dict[UUID, Outcome]:
     Raises Unavailable when that cannot be known: it may wait in a log that does not answer, or a primary that does
     not may have it.
     """
-    found, everyone_asked = _look(list(command_ids))
-    if not everyone_asked:
+    command_ids = list(command_ids)
+    found, unknown = _look(command_ids)
+    if len(found) + len(unknown) < len(command_ids):
         raise Unavailable("What became of the command cannot be looked up now.")
     return found
 
 
 def wait(command_ids: Iterable[UUID], *, seconds: float) -> dict[UUID, Outcome]:
+    """`wait_or_unknown`, for a caller to whom an unknown command is one of which nothing can be learnt."""
+    return wait_or_unknown(command_ids, seconds=seconds)[0]
+
+
+def wait_or_unknown(command_ids: Iterable[UUID], *, seconds: float) -> tuple[dict[UUID, Outcome], set[UUID]]:
     """Look until every command is settled or `seconds` have passed; just once when too many wait already.
 
-    A command of which nothing can be learnt is absent.
+    Returns (outcomes, unknown commands). Unknown means that the log, the inbox and the primary's results were all asked
+    and none has it: it was lost with the log, and is not waited for. A command of which nothing can be learnt, because
+    one of them does not answer, is in neither.
     """
-    command_ids = list(command_ids)
+    command_ids = list(dict.fromkeys(command_ids))
     if seconds <= 0 or not _waiters.acquire(blocking=False):
-        return _look(command_ids)[0]
+        return _look(command_ids)
     try:
         return _wait(command_ids, seconds)
     finally:
         _waiters.release()
 
 
-def _wait(command_ids: list[UUID], seconds: float) -> dict[UUID, Outcome]:
+def _wait(command_ids: list[UUID], seconds: float) -> tuple[dict[UUID, Outcome], set[UUID]]:
     deadline = time.monotonic() + min(seconds, 10)
     pauses = iter(PAUSES)
     while True:
-        found, _ = _look(command_ids)
-        if all(command_id in found and found[command_id].settled for command_id in command_ids):
-            return found
+        found, unknown = _look(command_ids)
+        settled = {command_id for command_id, outcome in found.items() if outcome.settled}
+        if settled | unknown == set(command_ids):
+            return found, unknown
         pause = next(pauses, LONGEST_PAUSE)
         if time.monotonic() + pause > deadline:
-            return found
+            return found, unknown
         time.sleep(pause)
 
 
@@ -150,8 +159,8 @@ def _from_status(status: dict) -> Outcome:
     )
 
 
-def _look(command_ids: list[UUID]) -> tuple[dict[UUID, Outcome], bool]:
-    """What is known now, and whether everyone was asked about the commands that are absent."""
+def _look(command_ids: list[UUID]) -> tuple[dict[UUID, Outcome], set[UUID]]:
+    """What is known now, and which commands are unknown although everyone was asked."""
     try:
         with _breaker:
             found = {command_id: _from_status(status) for command_id, status in log.statuses(command_ids).items()}
@@ -160,28 +169,35 @@ def _look(command_ids: list[UUID]) -> tuple[dict[UUID, Outcome], bool]:
         found, log_asked = {}, False
     missing = [command_id for command_id in command_ids if command_id not in found]
     if not missing:
-        return found, True
-    rows, databases_asked = _from_rows(missing)
-    return found | rows, len(rows) == len(missing) or (log_asked and databases_asked)
+        return found, set()
+    rows, primary_asked = _from_rows(missing)
+    return found | rows, set(missing) - rows.keys() if log_asked and primary_asked else set()
 
 
 def _from_rows(command_ids: list[UUID]) -> tuple[dict[UUID, Outcome], bool]:
-    """From a replica if it has the row, else from the primary; and whether nobody else could have one."""
+    """From a replica if it has the row, else from the primary; and whether the primary was asked for the others."""
     found: dict[UUID, Outcome] = {}
+    primary_asked = False
     for alias in routing.candidates():
         missing = [command_id for command_id in command_ids if command_id not in found]
         if not missing:
             break
         try:
+            # Before its rows are read: a server that is promoted after that may have lacked some.
+            primary_asked = alias == routing.PRIMARY and _is_primary()
             found |= _rows_of(alias, missing)
         except Error as error:
             if not may_succeed_elsewhere(error):
                 raise
+            primary_asked = False
             servers.eject(alias, servers.UNREACHABLE)
-            continue
-        if alias == routing.PRIMARY:
-            return found, True
-    return found, len(found) == len(command_ids)
+    return found, primary_asked
+
+
+def _is_primary() -> bool:
+    """Whether DATABASE_URL leads to the primary of today: not to a replica, nor to one that was replaced."""
+    source = servers.look(routing.PRIMARY)
+    return not source.is_replica and source.timeline >= heartbeat.newest(source.beat).timeline
 
 
 def _rows_of(alias: str, command_ids: list[UUID]) -> dict[UUID, Outcome]:

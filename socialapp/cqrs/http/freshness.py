@@ -62,14 +62,15 @@ def _tell(response: HttpResponse, token: Token, kept: bool) -> None:
 def settled(token: Token, seconds: float | None) -> tuple[Token, bool]:
     """Wait for the token's pending commands; (the token that now holds, whether all of it can be kept).
 
-    A command stays pending in the token until its effect is committed and out of every cache.
+    A command stays pending in the token until its effect is committed and out of every cache. One that is unknown
+    everywhere was lost: this read says `eventual`, and the token is without it, so the next one does not wait for it.
     """
     token = token.without_old_losses()
     kept = not token.lost_at
     if token.pending:
-        found = outcomes.wait(token.pending, seconds=outcomes.wait_default(seconds))
+        found, unknown = outcomes.wait_or_unknown(token.pending, seconds=outcomes.wait_default(seconds))
         kept = kept and all(command_id in found and found[command_id].settled for command_id in token.pending)
-        token = outcomes.settled_by(token, found)
+        token = outcomes.settled_by(token, found).without(unknown)
     token, survived = _carried_over(token)
     return token, kept and survived
 

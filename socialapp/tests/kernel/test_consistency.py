@@ -58,7 +58,7 @@ def test_positions_of_different_timelines_do_not_compare():
 
 
 def test_a_client_that_only_writes_has_a_token_that_fits_into_a_cookie():
-    token, written = Token(9, 2**63 - 1, 2**53, older=dict.fromkeys(range(1, 9), 2**63 - 1)), []
+    token, written = Token(9, 2**63 - 1, 2**53 - 1, older=dict.fromkeys(range(1, 9), 2**63 - 1)), []
     for number in range(200):
         written.append(new_id(number % 16))
         token = Token.decode(token.awaiting(written[-1], number).encode())
