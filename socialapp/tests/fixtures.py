@@ -5,6 +5,7 @@
 """
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -35,6 +36,11 @@ def own_environment(stack: Stack) -> dict[str, str]:
     for name in ("CACHE_URL", "STATE_URL", "LOG_URL"):
         environment[name] = environment[name].replace("db=0", "db=1")
     return environment
+
+
+def pytest_configure():
+    """A run that is ended by SIGTERM (by `timeout`, by a build server) stops its servers like any other run."""
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("ended by SIGTERM", returncode=128 + signal.SIGTERM))
 
 
 def pytest_unconfigure():
