@@ -1,6 +1,7 @@
 """Orders for operators: what was ordered, where the money is, and what may be done next."""
 
 from django.contrib import admin, messages
+from django.template.response import TemplateResponse
 
 from orders.admin_timeline import label, timeline_of
 from orders.commands import CancelOrder, ChangeOrder, HastenAttempt
@@ -8,6 +9,7 @@ from orders.models import Order, OrderAddress, OrderItem, PaymentAttempt, Sandbo
 from socialapp.cqrs.admin import CommandAdmin, ReadOnlyAdmin
 from socialapp.cqrs.locks import exclusive
 from socialapp.cqrs.problems import Unavailable
+from socialapp.cqrs.snapshots import snapshot
 
 
 class Items(admin.TabularInline):
@@ -65,6 +67,12 @@ class OrderAdmin(CommandAdmin):
 
     def get_readonly_fields(self, request, obj=None):
         return self.fields
+
+    def changeform_view(self, request, *args, **options):
+        """The order, its lines and its history in one snapshot, which ends after the page is rendered."""
+        with snapshot():
+            response = super().changeform_view(request, *args, **options)
+            return response.render() if isinstance(response, TemplateResponse) else response
 
     @admin.display(description="address")
     def shown_address(self, order):

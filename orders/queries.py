@@ -7,8 +7,8 @@ from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.contrib.postgres.search import SearchQuery
-from django.db.models import OuterRef, Q, QuerySet
-from django.db.models.functions import JSONObject
+from django.db.models import Func, OuterRef, Q, QuerySet, Subquery, TextField
+from django.db.models.functions import Cast, JSONObject
 
 from orders.models import SEARCHED, Address, Category, Order, OrderAddress, OrderItem, Product, ProductImage
 from orders.models.address import SHOWN as ADDRESS
@@ -19,7 +19,21 @@ PRODUCT = (
     "category_id", "category__name", "category__path",
 )  # fmt: skip
 
-ITEM = ("order_id", "product_id", "sku", "name", "quantity", "unit_price")
+# Read in the statement of their order: of two statements, the second may see lines that the first order never had.
+# The price is text, as Python reads JSON's numbers as floats.
+LINES = (
+    OrderItem.objects.filter(order=OuterRef("pk"))
+    .order_by("product_id")
+    .values(
+        line=JSONObject(
+            product_id="product_id",
+            sku="sku",
+            name="name",
+            quantity="quantity",
+            unit_price=Cast("unit_price", TextField()),
+        )
+    )
+)
 PICTURES = (
     ProductImage.objects.filter(product=OuterRef("pk"))
     .order_by("position")
@@ -89,27 +103,41 @@ def _ids_before(rows: QuerySet, before: UUID | None, limit: int) -> list[UUID]:
 
 def get_orders(order_ids: Sequence[UUID], using: str) -> list[dict]:
     """Orders by id with their lines in `items`; in no order."""
-    orders = list(Order.objects.using(using).filter(pk__in=order_ids).values(*ORDER))
-    items = OrderItem.objects.using(using).filter(order__in=order_ids).order_by("product_id").values(*ITEM)
-    of: dict[UUID, list[dict]] = {order["id"]: [] for order in orders}
-    for item in items:
-        # The two reads are two snapshots.
-        of.get(item["order_id"], []).append(item)
-    return [order | {"items": of[order["id"]]} for order in orders]
+    return [_with_lines(row) for row in _rows(Order.objects.using(using).filter(pk__in=order_ids))]
+
+
+def get_owner(order_id: UUID, using: str) -> UUID | None:
+    """The id of the user whose order it is; None when there is no such order."""
+    return Order.objects.using(using).filter(pk=order_id).values_list("user_id", flat=True).first()
 
 
 def list_orders(
     *, user_id: UUID | None = None, status: str = "", offset: int, limit: int, using: str
 ) -> tuple[int, list[dict]]:
-    """(how many there are, those of one page with their lines, newest first). None and "" are everybody's and any."""
+    """(how many there are, those of one page with their lines, newest first). None and "" are everybody's and any.
+
+    One statement, so that a page holds no order that has left its list; two for a page past the end.
+    """
     orders = Order.objects.using(using)
     if user_id is not None:
         orders = orders.filter(user_id=user_id)
     if status:
         orders = orders.filter(status=status)
-    ids = list(orders.order_by("-pk").values_list("pk", flat=True)[offset : offset + limit])
-    found = {order["id"]: order for order in get_orders(ids, using)} if ids else {}
-    return orders.count(), [found[order_id] for order_id in ids]
+    of_all = Subquery(orders.annotate(counted=Func("pk", function="count")).values("counted"))
+    rows = list(_rows(orders.order_by("-pk"), of_all=of_all)[offset : offset + limit])
+    return rows[0]["of_all"] if rows else orders.count(), [_with_lines(row) for row in rows]
+
+
+def _rows(orders: QuerySet, **more: Subquery) -> QuerySet:
+    return orders.values(*ORDER, lines=ArraySubquery(LINES), **more)
+
+
+def _with_lines(row: dict) -> dict:
+    items = [
+        line | {"product_id": UUID(line["product_id"]), "unit_price": Decimal(line["unit_price"])}
+        for line in row["lines"]
+    ]
+    return {name: row[name] for name in ORDER} | {"items": items}
 
 
 def get_order_addresses(order_ids: Sequence[UUID], using: str) -> dict[str, dict]:

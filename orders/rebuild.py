@@ -4,7 +4,6 @@ Besides handlers nobody writes orders; what differs was written by hand, or by a
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from uuid import UUID
@@ -20,6 +19,7 @@ from orders.models import Order, OrderItem, Product
 from orders.queries import get_order_addresses
 from socialapp.cqrs import cache, events, routing
 from socialapp.cqrs.events import Recorded
+from socialapp.cqrs.snapshots import snapshot
 
 BATCH = 500
 MOST_MISSING = 1000
@@ -127,14 +127,6 @@ def repair(order_id: UUID) -> Difference | None:
     stale = events.stale_keys(one.event for one in recorded) | {all_orders_key(wrong)}
     cache.invalidate(stale, position=routing.position(routing.PRIMARY)[1])
     return Difference(order, differing)
-
-
-@contextmanager
-def snapshot() -> Iterator[None]:
-    with transaction.atomic(durable=True):
-        with connections["default"].cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        yield
 
 
 def states_of(order_ids: Sequence[UUID]) -> dict[UUID, State | None]:

@@ -42,6 +42,13 @@ def visible_row(order_id: UUID, user: Bearer, using: str) -> dict:
     return found[0]
 
 
+def require_visible(order_id: UUID, user: Bearer) -> None:
+    """Raises NotFound, as `visible_row` does. For those who are about to work on an order: it reads one column."""
+    owner = read_with(lambda using: queries.get_owner(order_id, using)).result
+    if owner is None or not (user.is_staff or owner == user.pk):
+        raise NotFound("There is no such order.")
+
+
 class ReadOrders(NumberedRead):
     kind = "order"
     filters = ("scope", "status")

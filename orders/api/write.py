@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from orders.api import schemas
 from orders.api.read import PRIVATE, own_address
-from orders.api.read_orders import visible_order
+from orders.api.read_orders import require_visible, visible_order
 from orders.commands import AddAddress, CancelOrder, ChangeOrder, DeleteAddress, EditAddress, PlaceOrder
 from orders.documents import order_fragment
 from orders.payments import notices
@@ -150,6 +150,8 @@ class WriteOrder(OrderWrite):
         return self.change(command, order_id)
 
     def change(self, command, order_id):
+        # Before the lock: who only knows an order's id must not hold it against the order's owner.
+        require_visible(order_id, self.request.user)
         with exclusive("order", order_id, patience=self.patience):
             executed = self.execute(command, order_id)
         return self.shown(executed, success=status.HTTP_200_OK)

@@ -1,6 +1,7 @@
 """Changing and cancelling an order, on its locked row: first the order is locked, then products by id."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 from django.db import transaction
 
@@ -69,9 +70,9 @@ def on_locked_order(
         return None
 
 
-def locked(envelope: Envelope) -> Order:
-    """Raises NotFound."""
-    order = Order.objects.select_for_update(no_key=True).filter(pk=envelope.resource_id).first()
+def locked(envelope: Envelope, **owner: UUID) -> Order:
+    """Raises NotFound, also when it is not the `user_id`'s that is given: then no row is locked."""
+    order = Order.objects.select_for_update(no_key=True).filter(pk=envelope.resource_id, **owner).first()
     if order is None:
         raise NotFound("There is no such order.")
     return order
@@ -79,9 +80,8 @@ def locked(envelope: Envelope) -> Order:
 
 def _own(envelope: Envelope) -> Order:
     """Raises NotFound, also for somebody else's, and Stale."""
-    command, order = envelope.command, locked(envelope)
-    if not (command.as_staff or order.user_id == envelope.actor_id):
-        raise NotFound("There is no such order.")
+    command = envelope.command
+    order = locked(envelope) if command.as_staff else locked(envelope, user_id=envelope.actor_id)
     if command.expected_version not in (None, order.version):
         raise Stale(f"The order has version {order.version} by now.")
     return order
