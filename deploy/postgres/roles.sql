@@ -33,6 +33,9 @@ ALTER ROLE socialapp_read SET temp_file_limit = '256MB';
 -- needs the rights of socialapp_read, which are less than its own.
 GRANT socialapp_read TO socialapp WITH INHERIT TRUE, SET FALSE, ADMIN FALSE;
 
+-- Health and metrics say which session holds a table or an old transaction; Postgres hides that of other users.
+GRANT pg_read_all_stats TO socialapp;
+
 SELECT format('CREATE DATABASE %I OWNER socialapp', :'database')
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
 

@@ -8,12 +8,15 @@ from django.db import connections
 from django.utils.timezone import now
 
 from socialapp.cqrs import consumers, events
-from socialapp.cqrs.consumers import UNREAD
 from socialapp.cqrs.models import ConsumerOffset, ParkedEvent
 
 # Counting further would take longer than an operator waits.
 MOST_COUNTED = 100_000
 STANDS_AFTER = timedelta(seconds=30)
+# Seconds. Shorter transactions are ordinary.
+LONG_TRANSACTION = 5.0
+HELD_BACK = "waits for a long transaction"
+AFTER = "(xid, position) > (%s::text::xid8, %s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +41,43 @@ def all_consumers() -> Iterator[Progress]:
 
 
 def of_lane(offset: ConsumerOffset) -> Progress:
-    number, seconds, known = _lag(offset)
+    lag = _lag(offset)
     parked = ParkedEvent.objects.using("default").filter(consumer=offset.consumer).count()
-    return Progress(offset, number, seconds, _state(offset, number, known), parked)
+    return Progress(offset, lag.events, lag.seconds, _state(offset, lag), parked)
 
 
-def _state(offset: ConsumerOffset, number: int, known: bool) -> str:
+def _state(offset: ConsumerOffset, lag: "Lag") -> str:
     if offset.consumer not in consumers.declared():
         return "not declared any more"
     if offset.pk is None:
         return "has not begun"
-    if not number:
+    if not lag.events:
         return "level"
-    if not known:
+    if not lag.known:
         return "waits for a newer process"
+    if lag.held_back:
+        return HELD_BACK
     return "stands still" if now() - offset.updated_at > STANDS_AFTER else "reads"
 
 
-def _lag(offset: ConsumerOffset) -> tuple[int, float, bool]:
-    """(unread events, seconds since the oldest of them, whether its type is known here)."""
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """seconds: since the oldest unread event happened. known: whether this process knows its type.
+
+    held_back: an older transaction still runs, so that no consumer may read the event yet (events.horizon).
+    """
+
+    events: int = 0
+    seconds: float = 0.0
+    known: bool = True
+    held_back: bool = False
+
+
+def _lag(offset: ConsumerOffset) -> Lag:
+    """Counted without the horizon: events that a long transaction holds back are unread, too."""
     mine, named = consumers.share_of(consumers.declared().get(offset.consumer), offset)
-    where = f"{UNREAD}{mine}"
-    parameters = [str(events.horizon()), str(offset.xid), offset.position, *named]
+    where = f"{AFTER}{mine}"
+    parameters = [str(offset.xid), offset.position, *named]
     with connections["default"].cursor() as cursor:
         cursor.execute(
             f"SELECT count(*) FROM (SELECT FROM cqrs_event WHERE {where} LIMIT {MOST_COUNTED}) AS unread", parameters
@@ -67,22 +85,14 @@ def _lag(offset: ConsumerOffset) -> tuple[int, float, bool]:
         (number,) = cursor.fetchone()
         cursor.execute(
             f"""
-            SELECT extract(epoch FROM now() - time)::float, type, version FROM cqrs_event WHERE {where}
-            ORDER BY {events.IN_ORDER} LIMIT 1
+            SELECT extract(epoch FROM clock_timestamp() - time)::float, type, version,
+                   xid >= pg_snapshot_xmin(pg_current_snapshot())
+            FROM cqrs_event WHERE {where} ORDER BY {events.IN_ORDER} LIMIT 1
             """,
             parameters,
         )
         oldest = cursor.fetchone()
-    return (number, oldest[0], events.is_known(*oldest[1:])) if oldest else (0, 0.0, True)
-
-
-def oldest_transaction() -> tuple[int, float] | None:
-    """(process id, seconds) of the transaction that the event readers wait for, if there is one."""
-    with connections["default"].cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT pid, extract(epoch FROM clock_timestamp() - xact_start)::float FROM pg_stat_activity
-            WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() ORDER BY age(backend_xid) DESC LIMIT 1
-            """
-        )
-        return cursor.fetchone()
+    if not oldest:
+        return Lag()
+    seconds, name, version, held_back = oldest
+    return Lag(number, max(0.0, seconds), events.is_known(name, version), held_back and seconds > LONG_TRANSACTION)

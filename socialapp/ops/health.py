@@ -7,10 +7,14 @@ from django.http import HttpRequest, JsonResponse
 from redis.exceptions import ResponseError
 
 from socialapp.cqrs import broker, heartbeat, roles, routing, servers, valkey
+from socialapp.cqrs.postgres import activity
 from socialapp.ops import liveness, queues
 
 # Seconds without a heartbeat after which beat, or whoever runs its tasks, counts as down.
 BEAT_SILENCE = 5
+# Seconds, of a transaction and of a lock on a table. The application's own last for less than a second.
+LONG_TRANSACTION = 30.0
+LONG_LOCK = 5.0
 DURABLE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
@@ -46,6 +50,7 @@ def _checks() -> dict[str, Callable[[], dict]]:
         "workers": _workers,
         **{f"queue_{name}": lambda name=name: _queue(name) for name in broker.declared_queues()},
         "beat": _beat,
+        **(PRIMARY_SESSIONS if roles.may_write() else {}),
     }
 
 
@@ -109,6 +114,24 @@ def _queue(name: str) -> dict:
     if queue.messages is not None:
         found["messages"] = queue.messages
     return found | ({"status": "down", "error": queue.trouble} if queue.trouble else {})
+
+
+def _transactions() -> dict:
+    """A long transaction on the primary holds back every consumer of events."""
+    oldest = activity.oldest_transaction()
+    if oldest and activity.is_old(oldest.seconds, LONG_TRANSACTION):
+        return {"status": "down", "error": f"consumers of events wait for a transaction: {oldest}"}
+    return {}
+
+
+def _tables() -> dict:
+    """A table that somebody has locked makes workers and orders wait, whatever else is well."""
+    locked = [one for one in activity.locked_tables() if activity.is_old(one.seconds, LONG_LOCK)]
+    return {"status": "down", "error": f"locked: {'; '.join(map(str, locked))}"} if locked else {}
+
+
+# Only for the write pool: the read role may not see what other sessions do.
+PRIMARY_SESSIONS: dict[str, Callable[[], dict]] = {"transactions": _transactions, "tables": _tables}
 
 
 def _beat() -> dict:

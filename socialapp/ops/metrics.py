@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from socialapp.cqrs import audit, backlog, locks, memory, progress, roles, valkey, waking
 from socialapp.cqrs.audit import CACHE
 from socialapp.cqrs.models import DeadLetter
+from socialapp.cqrs.postgres import activity
 from socialapp.cqrs.routing import DOWN, PRIMARY
 from socialapp.ops import auditing, queues
 from socialapp.ops.auditing import Counts
@@ -150,7 +151,7 @@ class Primary(Collector):
             return []
         up = GaugeMetricFamily("socialapp_primary_up", "Whether the primary (DATABASE_URL) answers.")
         try:
-            found = [_inbox(), _dead_letters(), *_consumers()]
+            found = [_inbox(), _dead_letters(), *_consumers(), *_sessions()]
         except DOWN:
             up.add_metric([], 0)
             return [up]
@@ -166,6 +167,23 @@ def _inbox() -> Metric:
 def _dead_letters() -> Metric:
     waiting = DeadLetter.objects.using(PRIMARY).filter(state=DeadLetter.State.BURIED).count()
     return GaugeMetricFamily("socialapp_dead_letters", "Commands that wait for an operator's decision.", value=waiting)
+
+
+def _sessions() -> Iterable[Metric]:
+    """An age that Postgres does not tell is NaN."""
+    oldest = activity.oldest_transaction()
+    ages = [one.seconds for one in activity.locked_tables()]
+    unknown = float("nan")
+    yield GaugeMetricFamily(
+        "socialapp_oldest_transaction_seconds",
+        "Since the oldest transaction on the primary began; consumers of events wait for it.",
+        value=0 if oldest is None else unknown if oldest.seconds is None else oldest.seconds,
+    )
+    yield GaugeMetricFamily(
+        "socialapp_locked_tables_seconds",
+        "Since the transaction began that has locked a table for the longest time.",
+        value=0 if not ages else unknown if None in ages else max(ages),
+    )
 
 
 def _consumers() -> Iterable[Metric]:

@@ -5,16 +5,16 @@ from django.core.management.base import BaseCommand, CommandError
 from socialapp.cqrs import consumers, lanes, progress, roles
 from socialapp.cqrs.execute import execute
 from socialapp.cqrs.parking import RetryParkedEvents
+from socialapp.cqrs.postgres import activity
 from socialapp.cqrs.problems import Problem
 from socialapp.cqrs.progress import MOST_COUNTED, Progress
 
 COLUMNS = "{:<28}{:>5}  {:>24}{:>11}{:>12}{:>8}  {}"
-# Seconds. Shorter ones are ordinary.
-LONG_TRANSACTION = 5
+TROUBLE = ("stands still", progress.HELD_BACK)
 
 
 class Command(BaseCommand):
-    help = "A table of all event consumers. Exit code 1: one stands still, or has parked events."
+    help = "A table of all event consumers. Exit code 1: one stands still, is held back, or has parked events."
 
     def add_arguments(self, parser):
         actions = parser.add_subparsers(dest="action")
@@ -42,11 +42,13 @@ class Command(BaseCommand):
         found = list(progress.all_consumers())
         for row in found:
             self.stdout.write(line(row))
-        waited_for = progress.oldest_transaction()
-        if waited_for and waited_for[1] > LONG_TRANSACTION:
-            pid, seconds = waited_for
-            self.stdout.write(f"All wait for a transaction that runs for {seconds:.0f} s (Postgres process {pid}).")
-        troubled = sorted({row.offset.consumer for row in found if row.parked or row.state == "stands still"})
+        oldest = activity.oldest_transaction()
+        if oldest and activity.is_old(oldest.seconds, progress.LONG_TRANSACTION):
+            self.stdout.write(
+                f"All wait for the transaction of {oldest}. If nobody needs it, end it: for a session "
+                "SELECT pg_terminate_backend(…), for a prepared transaction ROLLBACK PREPARED."
+            )
+        troubled = sorted({row.offset.consumer for row in found if row.parked or row.state in TROUBLE})
         if troubled:
             raise CommandError(f"Look at {', '.join(troubled)}.")
 

@@ -1,0 +1,96 @@
+"""Bad states of the system that an operator must be able to see: each has a health entry, a metric and a remedy.
+
+The table in `deploy/docs/operating.md` is generated from here (`python -m socialapp.ops.conditions`), and each
+condition has a test that causes it and then looks at the health entry and the metric (`visible` in the tests).
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "deploy" / "docs" / "operating.md"
+BEGIN, END = "<!-- conditions: begin, generated from socialapp/ops/conditions.py -->", "<!-- conditions: end -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """entry: of /health/ready; it is not "up". metric: its value is above `threshold`, or below if `below`."""
+
+    name: str
+    entry: str
+    metric: str
+    threshold: float
+    means: str
+    remedy: str
+    below: bool = False
+
+    def holds(self, value: float) -> bool:
+        """Whether a value of the metric is an alarm. NaN is one: the value should be known."""
+        return value < self.threshold if self.below else not value <= self.threshold
+
+    @property
+    def alarm(self) -> str:
+        """The alarm as a PromQL comparison."""
+        return f"{self.metric} {'<' if self.below else '>'} {self.threshold:g}"
+
+
+CONDITIONS = (
+    Condition(
+        "a long transaction",
+        entry="transactions",
+        metric="socialapp_oldest_transaction_seconds",
+        threshold=30,
+        means="A transaction on the primary is open, in any database of the server. Consumers of events wait for it: "
+        "counters, payments, emails and repeated invalidations stand still, and `manage.py consumers` says "
+        "`waits for a long transaction`.",
+        remedy="The entry names the session. `SELECT pg_terminate_backend(…)` ends it; `ROLLBACK PREPARED` ends a "
+        "prepared transaction.",
+    ),
+    Condition(
+        "a locked table",
+        entry="tables",
+        metric="socialapp_locked_tables_seconds",
+        threshold=5,
+        means="A session has locked a table, for example in a migration. Commands wait in the log, and orders that "
+        "need the table answer 503.",
+        remedy="The entry names table and session. Wait for the migration, or end the session.",
+    ),
+    Condition(
+        "a queue without a worker",
+        entry="queue_events",
+        metric="socialapp_queue_workers",
+        threshold=1,
+        below=True,
+        means="Nobody takes messages from one of the queues; the entry of that queue says so.",
+        remedy="`make logs NAME=events-1`; start a worker with `-Q` and the name of the queue.",
+    ),
+)
+
+
+def named(name: str) -> Condition:
+    """Raises KeyError."""
+    return {condition.name: condition for condition in CONDITIONS}[name]
+
+
+def table() -> str:
+    """The conditions as a table in Markdown, with the markers around it."""
+    rows = [
+        f"| {one.name} | `{one.entry}` | `{one.alarm}` | {one.means} | {one.remedy} |"
+        for one in sorted(CONDITIONS, key=lambda one: one.name)
+    ]
+    head = [
+        "| what is wrong | entry of `/health/ready` | alarm | what it means | what to do |",
+        "|---|---|---|---|---|",
+    ]
+    return "\n".join([BEGIN, *head, *rows, END])
+
+
+def with_table(document: str) -> str:
+    """The document with the present table in place of the one that it has. Raises ValueError without markers."""
+    before, after = document.index(BEGIN), document.index(END) + len(END)
+    return document[:before] + table() + document[after:]
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(with_table(DOCUMENT.read_text()))
+    sys.stdout.write(f"{DOCUMENT}: {len(CONDITIONS)} conditions\n")
