@@ -18,7 +18,8 @@ REPLICA_TIMEOUT = env.float("REPLICA_TIMEOUT", default=0.5)
 # (config/settings/databases.py): the rest are for requests that are not answered from fragments.
 MOST_READS = env.int("MOST_READS", default=12)
 
-# How long a command's outcome stays in the log's memory; afterwards its row in Postgres answers.
+# How long a command's outcome stays in the log's memory; afterwards its row in Postgres answers. Like the time of
+# idempotency keys it shrinks (to 10 s, and to 10 minutes) while the log is between 25 and 50 % full.
 COMMAND_RESULT_TTL = env.int("COMMAND_RESULT_TTL", default=120)
 
 IDEMPOTENCY_TTL = env.int("IDEMPOTENCY_TTL", default=24 * 3600)
@@ -27,6 +28,12 @@ IDEMPOTENCY_TTL = env.int("IDEMPOTENCY_TTL", default=24 * 3600)
 # together then hold some 220 MB of the log's memory, about 700 bytes each with its status.
 LOG_MOST_WAITING = env.int("LOG_MOST_WAITING", default=20_000)
 
+# From this share of the log's memory (its maxmemory) on, writes go to the inbox; the rest is for applying.
+LOG_FULL_AT = env.float("LOG_FULL_AT", default=0.75)
+
+# Bytes of one user's commands that may wait in one partition; further ones are answered 503. A post has up to 21 KB.
+LOG_MOST_PER_USER = env.int("LOG_MOST_PER_USER", default=2**20)
+
 # A 202 waits until so many replicas of the log have the command on disk (WAITAOF), else it goes to the inbox; 0 where
 # the log's own disk is what survives, or the service replicates by itself (MemoryDB).
 LOG_REPLICAS = env.int("LOG_REPLICAS", default=0)
@@ -34,6 +41,8 @@ LOG_REPLICAS = env.int("LOG_REPLICAS", default=0)
 # Applied commands stay in the log this long, at most so many per partition, for `manage.py reapply_log`.
 LOG_RETENTION = env.int("LOG_RETENTION", default=3600)
 LOG_MOST_RETAINED = env.int("LOG_MOST_RETAINED", default=20_000)
+# Nor more than this share of the log's memory, over all partitions.
+LOG_RETAINED_SHARE = env.float("LOG_RETAINED_SHARE", default=0.25)
 
 # How long a CDN in front may answer by itself, 0 to ask each time. It must pass by whoever shows a token, a cookie or
 # an identity, as the gateway does.

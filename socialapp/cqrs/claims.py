@@ -25,6 +25,9 @@ CLAIM = """
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', ARGV[2]) then return ARGV[1] end
 return redis.call('GET', KEYS[1])
 """
+RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
+# Seconds that a claim lives in a log that is half full: longer than its command waits and its client repeats.
+SHORTEST = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ def claim(envelope: Envelope) -> Claim:
     if not envelope.idempotency_key:
         return Claim(envelope)
     ours = _encode(envelope, logged=False)
-    held = orjson.loads(valkey.command_log().eval(CLAIM, 1, _key(envelope), ours, settings.IDEMPOTENCY_TTL))
+    held = orjson.loads(valkey.command_log().eval(CLAIM, 1, _key(envelope), ours, _lifetime()))
     require_same(envelope.fingerprint, held["fingerprint"])
     first = replace(envelope, id=UUID(held["command"]), resource_id=UUID(held["resource"]))
     return Claim(first, held["logged"])
@@ -57,13 +60,24 @@ def remember(accepted: Iterable[Acceptable]) -> None:
     pipeline = valkey.command_log().pipeline(transaction=False)
     for one in accepted:
         if one.idempotency_key:
-            pipeline.set(_key(one), _encode(one, logged=True), nx=True, ex=settings.IDEMPOTENCY_TTL)
+            pipeline.set(_key(one), _encode(one, logged=True), nx=True, ex=_lifetime())
     memory.execute_spared(pipeline)
+
+
+def release(envelope: Envelope) -> None:
+    """Take back the claim of a command that went elsewhere, unless it is in the log by now."""
+    if envelope.idempotency_key:
+        valkey.command_log().eval(RELEASE, 1, _key(envelope), _encode(envelope, logged=False))
 
 
 def require_same(fingerprint: str | None, first: str | None) -> None:
     if fingerprint != first:
         raise IdempotencyKeyReused("An Idempotency-Key stands for one request; use a new one for another.")
+
+
+def _lifetime() -> int:
+    """Seconds: IDEMPOTENCY_TTL while the log has much room. Afterwards applying finds the first row with the key."""
+    return memory.lifetime(settings.IDEMPOTENCY_TTL, min(SHORTEST, settings.IDEMPOTENCY_TTL))
 
 
 def _key(envelope: Acceptable) -> str:

@@ -116,6 +116,11 @@ def deaths(partition: int) -> str:
     return f"{PREFIX}:log:deaths:{{p{partition:x}}}"
 
 
+def held(partition: int) -> str:
+    """Bytes of waiting commands by user: a hash by the bytes of the user's id."""
+    return f"{PREFIX}:log:held:{{p{partition:x}}}"
+
+
 def waiting(partition: int) -> str:
     """Commands that were set aside: a sorted set by the time when they are due (deferrals.py)."""
     return f"{PREFIX}:log:waiting:{{p{partition:x}}}"

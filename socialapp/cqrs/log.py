@@ -27,6 +27,8 @@ GROUP = "apply"
 MOST_UNREADABLE = 100
 # Long enough for any backlog; the outcome replaces it with its own, shorter time.
 ACCEPTED_TTL = 24 * 3600
+# Seconds that an outcome stays in a log that is half full: those who wait look every 50 ms.
+SHORTEST_OUTCOME = 10
 
 # Commands that are not acknowledged. The stream also holds those that are, until they are trimmed; only somebody
 # who deleted entries by hand makes the lag unknown (XINFO GROUPS), and then all that is there counts.
@@ -47,26 +49,63 @@ REPLICATION_TIMEOUT = 1_000
 
 # One script, so that a command is in the log if and only if it has a status and somebody will be woken. The
 # stamp depends on this server's clock and on what the client has seen, never on the clocks of web servers. A presented
-# stamp too far ahead is refused (0). The wake flag holds this server's time, not the stamp: the flag of a partition
+# stamp too far ahead is refused. The wake flag holds this server's time, not the stamp: the flag of a partition
 # whose clock is ahead would never count as lost.
+# Memory is looked at by the first append of a tenth of a second: an append that is refused does not move the clock,
+# so the next one looks again.
 APPEND = (
     WAITING
+    + memory.SHARE
     + """
 local most = tonumber(ARGV[5])
-if redis.call('XLEN', KEYS[1]) >= most and waiting(KEYS[1]) >= most then return false end
+if redis.call('XLEN', KEYS[1]) >= most and waiting(KEYS[1]) >= most then return 'full' end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local after = tonumber(ARGV[2])
-if after > now + MOST_AHEAD then return 0 end
+if after > now + MOST_AHEAD then return 'stamp ahead' end
 local last = tonumber(redis.call('GET', KEYS[4]) or '0')
 if last >= LARGEST then last = 0 end
+local used = -1
+if math.floor(last / 100000) ~= math.floor(now / 100000) then
+    used = share()
+    if used >= tonumber(ARGV[6]) then return 'no room' end
+end
+local size = #ARGV[1]
+local held = redis.call('HINCRBY', KEYS[5], ARGV[7], size)
+if held > tonumber(ARGV[8]) and held > size then
+    redis.call('HINCRBY', KEYS[5], ARGV[7], -size)
+    return 'over quota'
+end
 local text = string.format('%.0f', math.max(now, last + 1, after + 1))
 local present = string.format('%.0f', now)
 redis.call('SET', KEYS[4], text)
-redis.call('XADD', KEYS[1], '*', 'c', ARGV[1], 's', text)
+redis.call('XADD', KEYS[1], '*', 'c', ARGV[1], 's', text, 'a', ARGV[7])
 redis.call('SET', KEYS[2], ARGV[3], 'NX', 'EX', ARGV[4])
-return {text, present, redis.call('SET', KEYS[3], present, 'NX') and 1 or 0}
+return {text, present, redis.call('SET', KEYS[3], present, 'NX') and 1 or 0, used}
 """.replace("MOST_AHEAD", str(clocks.MOST_AHEAD)).replace("LARGEST", str(LARGEST_STAMP))
+)
+# Nobody is left with a quota that is used up by entries that are gone: when nothing waits, nobody holds anything.
+ACKNOWLEDGE = (
+    WAITING
+    + """
+local entries, users = tonumber(ARGV[1]), tonumber(ARGV[2])
+redis.call('XACK', KEYS[1], 'apply', unpack(ARGV, 3, entries + 2))
+if waiting(KEYS[1]) == 0 then return redis.call('DEL', KEYS[2]) end
+local left, gone = {}, {}
+local held = redis.call('HMGET', KEYS[2], unpack(ARGV, entries + 3, entries + 2 + users))
+for i = 1, users do
+    local user = ARGV[entries + 2 + i]
+    local bytes = (tonumber(held[i]) or 0) - ARGV[entries + 2 + users + i]
+    if bytes > 0 then
+        left[#left + 1] = user
+        left[#left + 1] = string.format('%.0f', bytes)
+    else
+        gone[#gone + 1] = user
+    end
+end
+if #gone > 0 then redis.call('HDEL', KEYS[2], unpack(gone)) end
+if #left > 0 then redis.call('HSET', KEYS[2], unpack(left)) end
+"""
 )
 # Up to a stamp of the inbox, but not further ahead than a client may present.
 RAISE_CLOCK = f"""#!lua flags=allow-oom
@@ -83,6 +122,7 @@ return redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
 _appending = Script(APPEND)
 
 BACKLOG = f"{WAITING} return waiting(KEYS[1])"
+BACKLOG_AND_SHARE = f"{WAITING} {memory.SHARE} return {{waiting(KEYS[1]), share()}}"
 
 
 class NotReplicated(RedisError):
@@ -91,6 +131,17 @@ class NotReplicated(RedisError):
 
 class Full(Exception):
     """As many commands wait in the partition as LOG_MOST_WAITING allows."""
+
+
+class OverQuota(Full):
+    """As many bytes of one user wait in the partition as LOG_MOST_PER_USER allows."""
+
+
+class NoRoom(Full):
+    """The server uses the share LOG_FULL_AT of its memory; the rest is for applying."""
+
+
+REFUSALS = {b"full": Full, b"over quota": OverQuota, b"no room": NoRoom}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +154,15 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A raw command: the encoded envelope and its stamp. log_id: its id in the stream; in the inbox, the command's."""
+    """A raw command: the encoded envelope and its stamp. log_id: its id in the stream; in the inbox, the command's.
+
+    actor: the 16 bytes of the user's id in whose quota a streamed command is counted, if it is.
+    """
 
     log_id: bytes | UUID
     body: bytes
     stamp: int
+    actor: bytes = b""
 
 
 def append(envelope: Envelope, *, after_stamp: int) -> Appended:
@@ -117,19 +172,22 @@ def append(envelope: Envelope, *, after_stamp: int) -> Appended:
     """
     partition = partition_of(envelope.id)
     touched = [keys.stream(partition), keys.status(envelope.id), keys.wake(partition), keys.clock(partition)]
+    touched.append(keys.held(partition))
     status = orjson.dumps({"status": "accepted", **described(envelope)})
-    arguments = envelope.encode(), after_stamp, status, ACCEPTED_TTL, settings.LOG_MOST_WAITING
+    actor = envelope.actor_id.bytes if envelope.actor_id else b""
+    limits = settings.LOG_MOST_WAITING, int(settings.LOG_FULL_AT * 1000), actor, settings.LOG_MOST_PER_USER
     run = _replicated if settings.LOG_REPLICAS else _appending.run
-    answer = run(touched, *arguments)
-    if answer is None:
-        raise Full(f"partition {partition}")
-    if answer == 0:
+    answer = run(touched, envelope.encode(), after_stamp, status, ACCEPTED_TTL, *limits)
+    if answer == b"stamp ahead":
         raise clocks.StampAhead()
-    stamp, now, woke = answer
+    if isinstance(answer, bytes):
+        raise REFUSALS[answer](f"partition {partition}")
+    stamp, now, woke, used = answer
+    memory.note(used)
     return Appended(clocks.carried(int(stamp), int(now)), int(now) if woke else None)
 
 
-def _replicated(touched: list[str], *arguments: object) -> list | int | None:
+def _replicated(touched: list[str], *arguments: object) -> list | bytes:
     """The same, until LOG_REPLICAS replicas have it on disk. Raises NotReplicated, though the log itself has it."""
     client = valkey.command_log()
     pipeline = valkey.server_of(client, touched[0]).pipeline(transaction=False)
@@ -227,7 +285,7 @@ def _read_group(partition: int, start: str, limit: int) -> list[Entry]:
 def _entry(log_id: bytes, fields: dict) -> Entry:
     """An entry that lacks a field, or whose stamp is no number, gets a body that nobody can decode."""
     try:
-        return Entry(log_id, fields[b"c"], int(fields[b"s"]))
+        return Entry(log_id, fields[b"c"], int(fields[b"s"]), fields.get(b"a", b""))
     except (KeyError, ValueError):
         return Entry(log_id, repr(fields).encode(), 0)
 
@@ -239,11 +297,18 @@ def _rows(answer: dict) -> list:
 
 def acknowledge(partition: int, entries: Iterable[Entry]) -> None:
     """They are not read again. They stay in the stream for as long as retention.py keeps them."""
-    log_ids = [entry.log_id for entry in entries]
-    stored = [log_id for log_id in log_ids if isinstance(log_id, UUID)]
-    streamed = [log_id for log_id in log_ids if isinstance(log_id, bytes)]
+    stored, streamed = [], []
+    let_go: dict[bytes, int] = {}
+    for entry in entries:
+        if isinstance(entry.log_id, UUID):
+            stored.append(entry.log_id)
+        elif entry.log_id:
+            streamed.append(entry.log_id)
+            let_go[entry.actor] = let_go.get(entry.actor, 0) + len(entry.body)
     if streamed:
-        valkey.command_log().xack(keys.stream(partition), GROUP, *streamed)
+        touched = keys.stream(partition), keys.held(partition)
+        counted = len(streamed), len(let_go), *streamed, *let_go, *let_go.values()
+        valkey.command_log().eval(ACKNOWLEDGE, 2, *touched, *counted)
     if stored:
         inbox.forget(stored)
 
@@ -260,7 +325,9 @@ def put_away(partition: int, entries: Iterable[Entry]) -> None:
 
 def backlog(partition: int) -> int:
     """How many commands of a partition are not acknowledged."""
-    return valkey.command_log().eval(BACKLOG, 1, keys.stream(partition)) + inbox.backlog(partition)
+    streamed, used = valkey.command_log().eval(BACKLOG_AND_SHARE, 1, keys.stream(partition))
+    memory.note(used)
+    return streamed + inbox.backlog(partition)
 
 
 def waiting_partitions() -> list[int]:
@@ -280,12 +347,11 @@ def publish(statuses: dict[UUID, dict]) -> None:
     if not statuses:
         return
     client = valkey.command_log()
+    lifetime = memory.lifetime(settings.COMMAND_RESULT_TTL, min(SHORTEST_OUTCOME, settings.COMMAND_RESULT_TTL))
     pipeline = client.pipeline(transaction=False)
     for command_id, status in statuses.items():
         # Not `set`: its checks of many options took a tenth of a drain's time.
-        pipeline.execute_command(
-            "SET", keys.status(command_id), orjson.dumps(status), "EX", settings.COMMAND_RESULT_TTL
-        )
+        pipeline.execute_command("SET", keys.status(command_id), orjson.dumps(status), "EX", lifetime)
     refused = memory.execute_spared(pipeline)
     if refused:
         touched = [keys.status(command_id) for command_id in statuses]

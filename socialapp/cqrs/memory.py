@@ -45,6 +45,30 @@ def fullest(client: Redis | RedisCluster) -> Memory:
     return max((Memory(one["used_memory"], one["maxmemory"]) for one in found), key=lambda memory: memory.share)
 
 
+# The log's memory is meant for four quarters: retained commands; what is remembered about commands; those that wait;
+# applying. Above the first of these shares memories get shorter, from the second on they are as short as can be.
+SHORTER_FROM, SHORTEST_FROM = 0.25, 0.5
+_used = 0.0
+
+
+def note(thousandths: int) -> None:
+    """How full the command log said it is; -1: it did not look."""
+    global _used
+    if thousandths >= 0:
+        _used = thousandths / 1000
+
+
+def is_short() -> bool:
+    """Whether the log was so full last that what it retains should not wait for the next tick to be trimmed."""
+    return _used >= SHORTEST_FROM
+
+
+def lifetime(longest: int, shortest: int) -> int:
+    """Seconds for which the log remembers what Postgres has rows for as well: the fuller it was last, the fewer."""
+    room = (SHORTEST_FROM - _used) / (SHORTEST_FROM - SHORTER_FROM)
+    return shortest + int((longest - shortest) * min(max(room, 0.0), 1.0))
+
+
 def always(client: Redis | RedisCluster, command: str, key: str, *arguments: object) -> object:
     """Run one command on one key although the server may be full. For what is bounded by something else only."""
     return client.execute_command("EVAL", ALWAYS, 1, key, command, *arguments)

@@ -75,7 +75,7 @@ def lookup(command_ids: Iterable[UUID]) -> dict[UUID, Outcome]:
     Raises Unavailable when that cannot be known: it may wait in a log that does not answer, or a primary that does
     not may have it.
     """
-    command_ids = list(command_ids)
+    command_ids = list(dict.fromkeys(command_ids))
     found, unknown = _look(command_ids)
     if len(found) + len(unknown) < len(command_ids):
         raise Unavailable("What became of the command cannot be looked up now.")

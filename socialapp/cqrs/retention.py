@@ -11,14 +11,27 @@ from socialapp.cqrs import keys, valkey
 from socialapp.cqrs.ids import PARTITIONS
 
 # Only from the head, and never what somebody has still to read or to acknowledge: `unsettled` is the oldest such
-# id. XTRIM with LIMIT takes whole nodes of up to 100 entries, so a few more than ARGV[2] may stay.
+# id. XTRIM with LIMIT takes whole nodes of up to 100 entries, so a few more than ARGV[2] may stay. Bytes per entry are
+# estimated from the oldest nodes. ARGV[3] is the share of the server's memory for what this stream retains.
 TRIM = """
+local function excess_bytes(left)
+    local found = redis.call('INFO', 'memory')
+    local _, place = string.find(found, 'maxmemory:', 1, true)
+    local most = tonumber(string.match(found, '^%d+', place + 1)) * ARGV[3]
+    local length = redis.call('XLEN', KEYS[1])
+    if most == 0 or length == 0 then return 0 end
+    local each = redis.call('MEMORY', 'USAGE', KEYS[1], 'SAMPLES', 100) / length
+    return math.ceil(left - most / each)
+end
 local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
-local unsettled
+local unsettled, waiting
 for _, group in ipairs(groups) do
     local found = {}
     for i = 1, #group, 2 do found[group[i]] = group[i + 1] end
-    if found.name == 'apply' then unsettled = found['last-delivered-id'] end
+    if found.name == 'apply' then
+        unsettled = found['last-delivered-id']
+        waiting = (found.lag or redis.call('XLEN', KEYS[1])) + found.pending
+    end
 end
 if not unsettled then return 0 end
 local pending = redis.call('XPENDING', KEYS[1], 'apply')
@@ -27,7 +40,8 @@ local cut = redis.call('TIME')[1] * 1000 - ARGV[1] * 1000
 local oldest = string.format('%.0f-0', cut)
 if tonumber(string.match(unsettled, '^%d+')) < cut then oldest = unsettled end
 local trimmed = redis.call('XTRIM', KEYS[1], 'MINID', oldest)
-local excess = redis.call('XLEN', KEYS[1]) - ARGV[2]
+local retained = redis.call('XLEN', KEYS[1]) - waiting
+local excess = math.max(redis.call('XLEN', KEYS[1]) - ARGV[2], excess_bytes(retained))
 if excess > 0 then trimmed = trimmed + redis.call('XTRIM', KEYS[1], 'MINID', '~', unsettled, 'LIMIT', excess) end
 return trimmed
 """
@@ -51,10 +65,16 @@ return again
 
 
 def trim() -> int:
-    """Let go of commands older than LOG_RETENTION that are applied, and of the oldest of too many; returns how many."""
+    """`trim_partition` for each; returns how many commands went."""
+    return sum(trim_partition(partition) for partition in range(PARTITIONS))
+
+
+def trim_partition(partition: int) -> int:
+    """Let go of applied commands: those older than LOG_RETENTION, and the oldest of too many, in number or in bytes."""
     log = valkey.command_log()
-    limits = settings.LOG_RETENTION, settings.LOG_MOST_RETAINED
-    return sum(log.eval(TRIM, 1, keys.stream(partition), *limits) for partition in range(PARTITIONS))
+    share = settings.LOG_RETAINED_SHARE * len(valkey.primaries(log)) / PARTITIONS
+    limits = settings.LOG_RETENTION, settings.LOG_MOST_RETAINED, share
+    return log.eval(TRIM, 1, keys.stream(partition), *limits)
 
 
 def rewind(partition: int, since: datetime, *, dry_run: bool = False) -> int:

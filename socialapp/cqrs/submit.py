@@ -31,6 +31,10 @@ RETRY_WHEN_FULL = 2
 # Seconds for whoever finds out whether it has thawed.
 GREETING = 0.1
 breaker = Breaker(open_for=(0.5, 1.5), probe=3.0)
+REASONS = {
+    log.Full: "More writes wait than can be applied soon.",
+    log.OverQuota: "More of your writes wait than can be applied soon; the next will be taken when they are.",
+}
 # Seconds between two lines in the log that say the same.
 SAID_EACH = 10.0
 _say_again_at = 0.0
@@ -80,13 +84,14 @@ def submit(
             if earlier:
                 return _accepted(envelope, token, token.stamp, replayed=True)
             appended = log.append(envelope, after_stamp=token.stamp)
-    except log.Full as error:
-        # It answered: nobody need go to the inbox, which takes any number.
+    except (log.NoRoom, OutOfMemoryError) as error:
         breaker.close()
-        raise Overloaded("More writes wait than can be applied soon.", retry_after=RETRY_WHEN_FULL) from error
-    except OutOfMemoryError as error:
         _say_that_the_log_is_full(error)
-        return _into_inbox(envelope, token)
+        return _past_the_full_log(envelope, token)
+    except log.Full as error:
+        # It answered: nobody need go to the inbox.
+        breaker.close()
+        raise Overloaded(REASONS[type(error)], retry_after=RETRY_WHEN_FULL) from error
     except StampAhead:
         breaker.close()
         raise
@@ -119,6 +124,16 @@ def _earlier(claim: Claim, ours: Envelope) -> Envelope | None:
         return None
     claims.mark(kept.envelope)
     return kept.envelope
+
+
+def _past_the_full_log(envelope: Envelope, token: Token) -> Accepted:
+    """Into the inbox, which remembers idempotency keys itself: a claim would only take room from the log."""
+    accepted = _into_inbox(envelope, token)
+    try:
+        claims.release(envelope)
+    except valkey.UNREACHABLE as error:
+        logger.warning("a claim of an idempotency key was left in the full log: %s", error)
+    return accepted
 
 
 def _into_inbox(envelope: Envelope, token: Token) -> Accepted:

@@ -15,6 +15,7 @@ from socialapp.cqrs import (
     deferrals,
     heartbeat,
     log,
+    memory,
     pacing,
     partitions,
     promotions,
@@ -35,6 +36,9 @@ def apply_commands(partition: int, wake: int | None = None) -> None:
     """Drain one partition of the command log. wake: see `log.set_wake`."""
     if pacing.DRAINS.keep(lambda: apply.drain(partition, wake)):
         _wake(partition)
+    # Beat's tick may not come: it needs the state store.
+    if memory.is_short():
+        retention.trim_partition(partition)
 
 
 @shared_task(ignore_result=True)

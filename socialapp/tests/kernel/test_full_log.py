@@ -6,12 +6,14 @@ import pytest
 
 from config.settings import caches
 from deploy.embedded import binaries
-from posts.commands import CreatePost, LikePost
+from posts.commands import CreatePost, EditPost, LikePost
 from posts.models import Post
-from socialapp.cqrs import apply, deferrals, keys, log, outcomes, suspects, tasks, valkey
+from socialapp.cqrs import apply, deferrals, keys, log, memory, outcomes, retention, suspects, tasks, valkey
 from socialapp.cqrs.breaker import Breaker
+from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.ids import new_id, partition_of
 from socialapp.cqrs.models import InboxCommand
+from socialapp.cqrs.problems import Overloaded
 from socialapp.cqrs.submit import submit
 from socialapp.tests.valkeys import ValkeyLog, valkey_log
 
@@ -104,3 +106,114 @@ def test_workers_are_woken_for_a_full_log(own_log, author, monkeypatch):
     with own_log.full():
         tasks.wake_partitions()
     assert woken == [partition_of(accepted.command_id)]
+
+
+@pytest.fixture
+def limited(own_log):
+    """limited(share): the log's memory is limited so that so much of it is used."""
+    client = own_log.client()
+
+    def limit(share: float) -> None:
+        client.config_set("maxmemory", int(client.info("memory")["used_memory"] / share))
+
+    yield limit
+    client.config_set("maxmemory", 0)
+    memory.note(0)
+
+
+def test_the_last_quarter_of_the_log_is_kept_for_applying(author, drain_all, limited):
+    before = submit(CreatePost("before"), actor_id=author)
+    limited(0.8)
+    accepted = submit(CreatePost("no room"), actor_id=author, **KEYED)
+    assert [command.pk for command in InboxCommand.objects.all()] == [accepted.command_id]
+    assert not list(valkey.command_log().scan_iter("*idempotency*")), "the inbox knows the key"
+    assert submit(CreatePost("no room"), actor_id=author, **KEYED).replayed
+    with pytest.raises(log.NoRoom):
+        log.append(Envelope(new_id(), CreatePost("no room"), author, new_id()), after_stamp=0)
+    drain_all()
+    assert statuses(before, accepted) == ["applied"] * 2
+    limited(0.5)
+    after = submit(CreatePost("room"), actor_id=author)
+    assert not InboxCommand.objects.exists()
+    assert statuses(after) == ["accepted"]
+
+
+def test_a_user_cannot_fill_a_partition_alone(author, drain_all, settings):
+    settings.LOG_MOST_PER_USER = 3_000
+    post = new_id(5)
+    for _ in range(2):
+        submit(CreatePost("x" * 1_000), actor_id=author, resource_id=post)
+    with pytest.raises(Overloaded) as refusal:
+        submit(CreatePost("x" * 1_000), actor_id=author, resource_id=post)
+    assert "of your writes" in refusal.value.detail and int(refusal.value.headers["Retry-After"]) > 0
+    submit(CreatePost("x" * 1_000), actor_id=new_id(), resource_id=post)
+    submit(CreatePost("x" * 1_000), actor_id=author, resource_id=new_id(6))
+    apply.drain(5)
+    submit(CreatePost("x" * 1_000), actor_id=author, resource_id=post)
+    assert valkey.command_log().hlen(keys.held(5)) == 1
+    apply.drain(5)
+    assert not valkey.command_log().exists(keys.held(5))
+
+
+def test_what_is_applied_no_longer_counts_although_more_waits(author, settings):
+    settings.LOG_MOST_PER_USER = 3_000
+    post = new_id(5)
+    for _ in range(2):
+        submit(CreatePost("x" * 1_000), actor_id=author, resource_id=post)
+    log.acknowledge(5, log.read(5, limit=1))
+    submit(CreatePost("x" * 1_000), actor_id=author, resource_id=post)
+    with pytest.raises(Overloaded):
+        submit(CreatePost("x" * 1_000), actor_id=author, resource_id=post)
+
+
+def test_one_command_larger_than_the_quota_is_taken(author, settings):
+    settings.LOG_MOST_PER_USER = 100
+    submit(CreatePost("x" * 1_000), actor_id=author, resource_id=new_id(5))
+
+
+def test_applied_commands_are_retained_up_to_a_share_of_the_memory(author, drain_all, limited, settings):
+    settings.LOG_RETAINED_SHARE, most = 0.5, 1_000_000
+    post = submit(CreatePost("x"), actor_id=author).resource_id
+    partition = partition_of(post)
+    for number in range(100):
+        submit(EditPost(f"{number}" + "\N{GRINNING FACE}" * 2_000), actor_id=author, resource_id=post)
+    stream = keys.stream(partition)
+    drain_all()
+    assert valkey.command_log().memory_usage(stream, samples=0) > 800_000
+    waiting = submit(EditPost("waits"), actor_id=author, resource_id=post)
+    # given room for half of a million bytes in each partition
+    valkey.command_log().config_set("maxmemory", 16 * most)
+    retention.trim()
+    assert 300_000 < valkey.command_log().memory_usage(stream, samples=0) < 600_000
+    assert log.backlog(partition) == 1
+    # when the limit leaves nothing, what waits stays all the same
+    settings.LOG_RETAINED_SHARE = 0
+    retention.trim()
+    assert log.backlog(partition) == 1
+    drain_all()
+    assert statuses(waiting) == ["applied"]
+
+
+def test_a_drain_trims_what_a_full_log_retains(author, limited, settings):
+    """Beat's tick comes through the state store, which may be down or full as well."""
+    settings.LOG_RETAINED_SHARE = 0.001
+    for _ in range(3):
+        accepted = submit(CreatePost("x" * 5_000), actor_id=author, resource_id=new_id(5))
+    limited(0.7)
+    tasks.apply_commands(partition_of(accepted.command_id))
+    assert valkey.command_log().xlen(keys.stream(5)) == 1
+
+
+@pytest.mark.parametrize(("share", "claimed", "outcome"), [(0.2, 86_400, 120), (0.45, 17_760, 32), (0.6, 600, 10)])
+def test_what_postgres_knows_too_is_remembered_for_less_time_in_a_fuller_log(
+    author, limited, drain_all, share, claimed, outcome
+):
+    limited(share)
+    submit(CreatePost("measures"), actor_id=author)
+    limited(share)
+    submit(CreatePost("measures"), actor_id=author)
+    accepted = submit(CreatePost("once"), actor_id=author, **KEYED)
+    (claim,) = valkey.command_log().scan_iter("*idempotency*")
+    assert valkey.command_log().ttl(claim) == pytest.approx(claimed, rel=0.2)
+    drain_all()
+    assert valkey.command_log().ttl(keys.status(accepted.command_id)) == pytest.approx(outcome, rel=0.2, abs=2)

@@ -1,5 +1,6 @@
 """manage.py backlog: what waits to be applied in each partition, and for how long."""
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from socialapp.cqrs import backlog, memory, valkey
@@ -9,12 +10,10 @@ from socialapp.cqrs.routing import DOWN
 COLUMNS = "{:>9}{:>12}{:>11}{:>11}{:>9}{:>12}"
 # Seconds. Most commands are applied in some hundredths of one.
 LONG = 5
-# Of the log's memory. A full log takes no commands, and all go through the inbox.
-FULL = 0.8
 
 
 class Command(BaseCommand):
-    help = "What waits to be applied, by partition. Exit code 1: for over 5 s, or unreadable, or the log is 80 % full."
+    help = "What waits to be applied, by partition. Exit code 1: for over 5 s, or unreadable, or the log is full."
 
     def handle(self, **options):
         try:
@@ -33,7 +32,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{total:,} commands wait. The log uses {size(room.used)} of {size(room.most)}.")
         if late:
             raise CommandError(f"Look at partition {', '.join(late)}: do the workers run, and what do they log?")
-        if room.share > FULL:
+        if room.share >= settings.LOG_FULL_AT:
             raise CommandError("The log is nearly full: give it more memory, or keep less (operating.md, Sizes).")
 
 
