@@ -9,7 +9,7 @@ from deploy.embedded.credentials import write_private
 from deploy.embedded.layout import Layout
 from deploy.embedded.programs import POOLS
 
-INCLUDED = ("types.conf", "problems.conf", "read.conf", "cache.conf")
+INCLUDED = ("types.conf", "problems.conf", "read.conf", "cache.conf", "room.js")
 
 
 def write_configuration(layout: Layout, port: int) -> None:
