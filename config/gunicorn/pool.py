@@ -21,10 +21,11 @@ max_requests_jitter = 20_000
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 # Two pools on one machine would fight for the one control socket.
 control_socket_disable = True
-# As much as nginx lets through (a line of 8k, 32k of headers), so that it is the gateway that refuses more.
+# Headers as nginx lets them through (lines of 16k, 32k in all), so that it is the gateway that refuses more; but not
+# such addresses.
 limit_request_line = 8190
 limit_request_fields = 1100
-limit_request_field_size = 8192
+limit_request_field_size = 16384
 # Only the gateway talks to a pool, over a socket that no other user can reach.
 forwarded_allow_ips = "*"
 accesslog = None

@@ -40,6 +40,7 @@ def test_what_the_origin_does_not_mark_is_not_kept(gate, path, lifetime):
         {"Consistency_Token": "x"},
         {"Cookie": "sessionid=x"},
         {"Cookie": "a=b; consistency_token=x"},
+        {"Cookie": "a=b; consistency_token.0123456789abcdef=x; c=d"},
     ],
 )
 def test_whoever_shows_an_identity_or_a_token_passes_the_cache_by(gate, path, header):

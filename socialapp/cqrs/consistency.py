@@ -12,6 +12,7 @@ from socialapp.cqrs.commands import LARGEST_STAMP
 from socialapp.cqrs.problems import Problem
 
 HEADER = "Consistency-Token"
+# The names of all cookies of tokens begin so (http/token_cookies.py). A cookie of an earlier deploy has just this name.
 COOKIE = "consistency_token"
 # After an hour every replica and every list has seen a write; a browser need not bypass the gateway for longer.
 COOKIE_AGE = 3600
@@ -132,17 +133,3 @@ class Token:
         if self.timeline < timeline:
             return replace(self, timeline=timeline, position=0, older={})
         return replace(self, older={earlier: at for earlier, at in self.older.items() if earlier >= timeline})
-
-
-def presented(request) -> Token | None:
-    """The token of a request: its header, its browser's cookie, or what both have seen. A broken cookie is none."""
-    header = request.META.get("HTTP_CONSISTENCY_TOKEN")
-    cookie = request.COOKIES.get(COOKIE) if "HTTP_COOKIE" in request.META else None
-    token = Token.decode(header) if header else None
-    if not cookie:
-        return token
-    try:
-        remembered = Token.decode(cookie)
-    except BadToken:
-        return token
-    return token.merged(remembered) if token else remembered

@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 
 from socialapp.cqrs import consistency, heartbeat, outcomes, roles, routing, servers, timelines
 from socialapp.cqrs.consistency import BadToken, Token
+from socialapp.cqrs.http import token_cookies
 from socialapp.cqrs.http.preferences import wait_preference
 from socialapp.cqrs.http.problems import to_http
 from socialapp.cqrs.problems import Unavailable
@@ -18,23 +19,23 @@ def freshness(get_response):
 
     def middleware(request: HttpRequest) -> HttpResponse:
         try:
-            token = request.consistency_token = consistency.presented(request)
+            request.presented = token_cookies.presented(request)
         except BadToken as problem:
             return to_http(problem)
+        token = request.consistency_token = request.presented.token
         if may_write and request.method not in ("GET", "HEAD"):
             return get_response(request)
         if token is None:
             response = _read(get_response, request, Requirement())
             response["Consistency"] = "eventual"
+            token_cookies.consolidate(request, response, token)
             return response
         fresher, kept = settled(token, wait_preference(request))
         request.consistency_token = fresher
-        required = Requirement(fresher, skip_cache=fresher.skips_cache, kept=kept)
+        required = Requirement(fresher, skip_cache=fresher.skips_cache, kept=kept and request.presented.complete)
         response = _read(get_response, request, required)
         _tell(response, fresher, required.kept)
-        if consistency.COOKIE in request.COOKIES and fresher != token:
-            # Else the browser would ask about the same settled commands for as long as the cookie lives.
-            remember(request, response, fresher)
+        token_cookies.consolidate(request, response, fresher)
         return response
 
     return middleware
@@ -91,14 +92,10 @@ def _carried_over(token: Token) -> tuple[Token, bool]:
 
 
 def remember(request: HttpRequest, response: HttpResponse, token: Token) -> None:
-    """Give a write's token to the client: a header for programs, a cookie for browsers."""
+    """Give a write's token to the client: a header for programs, a cookie for browsers.
+
+    The caller guarantees that it contains what the request presented.
+    """
     encoded = outcomes.shortened(token).encode()
     response[consistency.HEADER] = encoded
-    response.set_cookie(
-        consistency.COOKIE,
-        encoded,
-        max_age=consistency.COOKIE_AGE,
-        httponly=True,
-        samesite="Lax",
-        secure=request.is_secure(),
-    )
+    token_cookies.replace_presented(request, response, encoded)

@@ -11,9 +11,8 @@ from django.db import close_old_connections
 from django.http import HttpResponse
 from rest_framework.response import Response
 
-from socialapp.cqrs import consistency
 from socialapp.cqrs.consistency import BadToken
-from socialapp.cqrs.http import front
+from socialapp.cqrs.http import front, token_cookies
 from socialapp.cqrs.http.guard import LARGEST_BODY, request_id
 from socialapp.cqrs.http.plain import PlainRequest
 from socialapp.cqrs.http.problems import server_error
@@ -56,9 +55,10 @@ def _answer(view: type[CommandView], arguments: dict, request: PlainRequest) -> 
     if not hasattr(view, request.method.lower()):
         return None
     try:
-        request.consistency_token = consistency.presented(request)
+        request.presented = token_cookies.presented(request)
     except BadToken:
         return None
+    request.consistency_token = request.presented.token
     close_old_connections()
     try:
         asked = view()

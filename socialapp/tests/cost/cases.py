@@ -29,11 +29,11 @@ from orders.api.read_history import time_of
 from orders.money import amount
 from posts.api.read import _uuids
 from posts.handlers.posts import hashtags_of
-from socialapp.cqrs import consistency, payloads
+from socialapp.cqrs import payloads
 from socialapp.cqrs.commands import find
 from socialapp.cqrs.cursors import decode_cursor
 from socialapp.cqrs.fragments import version_of
-from socialapp.cqrs.http import header_limits, page_links
+from socialapp.cqrs.http import header_limits, page_links, token_cookies
 from socialapp.cqrs.http.pages import page_request
 from socialapp.cqrs.http.parsers import StrictFormParser, StrictJSONParser, StrictMultiPartParser
 from socialapp.cqrs.http.preferences import wait_preference
@@ -234,11 +234,11 @@ def _negotiate(request: WSGIRequest) -> None:
 HEADERS: dict[str, Callable[[WSGIRequest], object]] = {
     "CONTENT_TYPE": lambda request: request.content_params,
     "HTTP_ACCEPT": _negotiate,
-    "HTTP_COOKIE": lambda request: request.COOKIES,
+    "HTTP_COOKIE": token_cookies.presented,
     "HTTP_PREFER": wait_preference,
     "HTTP_IF_NONE_MATCH": lambda request: not_modified(request.META, '"1"'),
     "HTTP_IF_MATCH": lambda request: version_of(request.META["HTTP_IF_MATCH"]),
-    "HTTP_CONSISTENCY_TOKEN": consistency.presented,
+    "HTTP_CONSISTENCY_TOKEN": token_cookies.presented,
     "HTTP_AUTHORIZATION": lambda request: verify_access(request.META["HTTP_AUTHORIZATION"]),
     "HTTP_HOST": lambda request: request.get_host(),
     "QUERY_STRING": lambda request: [page_request(request), wanted_of(request)],

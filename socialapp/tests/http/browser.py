@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from http.cookies import SimpleCookie
+from http.cookies import Morsel, SimpleCookie
 from urllib.parse import urlencode
 
 from socialapp.tests.client import PASSWORD, Answer, Api
@@ -21,8 +21,15 @@ class Browser:
         sent = {"Accept": "text/html", **({"Cookie": cookies} if cookies else {})} | headers
         answer = self.api.request(method, address, body, **sent)
         for line in answer.headers.get_all("Set-Cookie") or []:
-            self.cookies |= {name: morsel.value for name, morsel in SimpleCookie(line).items()}
+            for name, morsel in SimpleCookie(line).items():
+                self._keep(name, morsel)
         return answer
+
+    def _keep(self, name: str, morsel: Morsel) -> None:
+        if morsel["max-age"] == "0":
+            self.cookies.pop(name, None)
+        else:
+            self.cookies[name] = morsel.value
 
     def get(self, address: str, **headers: str) -> Answer:
         return self.request("GET", address, **headers)

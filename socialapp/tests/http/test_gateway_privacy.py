@@ -59,7 +59,7 @@ def test_an_answer_to_somebody_is_not_stored(user, api, fresh, personal):
         "authorization": {"Authorization": user.headers["Authorization"]},
         "consistency_token": {"Consistency-Token": token},
         "session cookie": {"Cookie": "sessionid=abc"},
-        "token cookie": {"Cookie": f"a=b; consistency_token={token}"},
+        "token cookie": {"Cookie": f"a=b; consistency_token.1234={token}"},
     }[personal]
     for _ in range(2):
         answer = api.get(fresh, **headers)

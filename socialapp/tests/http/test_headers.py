@@ -20,6 +20,7 @@ NONSENSE = {
     "Consistency-Token": ["x", "a:b", "a:b:c", "\xff", "x" * 8000, ":::::", "WzAsMCwwLHt9XQ:1:x", " "],
     "Cookie": [
         "", "consistency_token", "consistency_token=x", "consistency_token=\xff", "sessionid=x", "sessionid=\xff\xfe",
+        "consistency_token.=x", "consistency_token.a=; consistency_token.b=x; consistency_token.b=y",
         "sessionid=" + "x" * 7000, 'csrftoken=\xff; sessionid="a\\"', "=;=;=", "a" * 8000, "sessionid=" + "a" * 32,
         "messages=x", "sessionid=../../etc",
     ],

@@ -41,7 +41,9 @@ for request in json.load(sys.stdin):
 
 JSON = {"CONTENT_TYPE": "application/json"}
 # What differs between any two commands: ids, tokens, and when a cookie ends.
-OF_ONE_COMMAND = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|Wz[\w-]+:[\w-]+|expires=[^;]+")
+OF_ONE_COMMAND = re.compile(
+    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|consistency_token\.\w+|Wz[\w-]+:[\w-]+|expires=[^;]+"
+)
 
 
 def ask_both(stack, requests: list, **environment: str) -> list:

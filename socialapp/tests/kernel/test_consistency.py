@@ -14,7 +14,7 @@ from posts.commands import CreatePost, EditPost, LikePost
 from socialapp.accounts.fragments import users
 from socialapp.accounts.models import User
 from socialapp.cqrs import apply, consistency, consumers, events, outcomes, valkey
-from socialapp.cqrs.consistency import COOKIE, LOSS_AGE, MOST_PENDING, BadToken, Token, presented
+from socialapp.cqrs.consistency import COOKIE, LOSS_AGE, MOST_PENDING, BadToken, Token
 from socialapp.cqrs.http.freshness import freshness, remember, settled
 from socialapp.cqrs.ids import new_id, partition_of
 from socialapp.cqrs.models import Event, ParkedEvent
@@ -155,16 +155,6 @@ def test_a_token_outlives_the_key_that_signed_it(settings):
     settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "another key"
     reloaded = signing.Signer(salt=consistency._signer.salt)
     assert reloaded.unsign(old) and reloaded.sign("x") != consistency._signer.sign("x")
-
-
-def test_header_and_cookie_are_both_kept():
-    seen, written = Token(1, 50).encode(), Token(1, 70).encode()
-    request = RequestFactory().get("/", headers={"Consistency-Token": seen})
-    assert presented(request) == Token(1, 50)
-    request = RequestFactory().get("/", headers={"Consistency-Token": seen, "Cookie": f"{COOKIE}={written}"})
-    assert presented(request) == Token(1, 70)
-    request = RequestFactory().get("/", headers={"Consistency-Token": seen, "Cookie": f"{COOKIE}=nonsense"})
-    assert presented(request) == Token(1, 50)
 
 
 def test_a_pending_command_is_waited_for_and_then_is_a_position(author, drain_all):
