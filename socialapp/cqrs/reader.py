@@ -74,7 +74,8 @@ def read(slots: Sequence[Slot], load: Load, ttl: float) -> list[bytes]:
 
 def refill(slots: Sequence[Slot], load: Load, ttl: float) -> None:
     """Write through: put what readers were using before it became stale. Not for readers; raises like `read`."""
-    leases = [found for found in cache.lookup_many(slots) if isinstance(found, Lease)]
+    with breaker:
+        leases = [found for found in cache.lookup_many(slots) if isinstance(found, Lease)]
     _fill(leases, load, ttl)
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import connections
 
-from socialapp.cqrs import cache, events, fragments, log, routing, valkey, waking
+from socialapp.cqrs import events, fragments, invalidation, log, routing, valkey, waking
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.consumers import consumer
 from socialapp.cqrs.effects import Effects
@@ -60,7 +60,7 @@ def settle(happened: list[object]) -> Settled:
         _wake({events.type_of(event).aggregate for event in happened})
     timeline, position = routing.position(routing.PRIMARY)
     stale = _stale(happened)
-    dropped = None if stale is None else _drop(stale, position)
+    dropped = None if stale is None else invalidation.at_once(stale, position=position)
     return Settled(timeline, position, dropped is not None, frozenset(dropped or ()))
 
 
@@ -140,20 +140,10 @@ def _drop_all(several: list[Committed]) -> bool:
     for committed in several:
         histories.setdefault(committed.timeline, []).append(committed)
     dropped = [
-        _drop(set().union(*(one.keys for one in those)), max(one.position for one in those))
+        invalidation.at_once(set().union(*(one.keys for one in those)), position=max(one.position for one in those))
         for those in histories.values()
     ]
     return None not in dropped
-
-
-def _drop(stale: set[str], position: int) -> set[str] | None:
-    """The keys that had an entry. None: the cache consumer has to repeat it from the event table, and until it has,
-    tokens make reads skip the cache."""
-    try:
-        return cache.invalidate(stale, position=position)
-    except (*valkey.UNREACHABLE, *routing.DOWN) as error:
-        logger.warning("the read cache did not confirm an invalidation: %s", error)
-        return None
 
 
 # Of those who share a run only the first waits until the consumers are woken, which takes as long again.
@@ -236,7 +226,7 @@ def repeat_invalidations(recorded: list[events.Recorded]) -> None:
     if not left:
         return
     _, position = routing.position(routing.PRIMARY)
-    cache.invalidate(events.stale_keys(left), position=position)
+    invalidation.again(events.stale_keys(left), position=position)
     unconfirmed = statuses.keys() - confirmed - _with_events_beyond(recorded[-1], statuses)
     log.publish(
         {
