@@ -13,7 +13,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 broker.install()
 app = Celery("socialapp")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["socialapp.cqrs", "socialapp.ops", "orders.payments"])
+app.autodiscover_tasks(["socialapp.cqrs", "socialapp.ops", "socialapp.accounts", "orders.payments"])
 app.steps["worker"].add(Liveness)
 
 

@@ -21,12 +21,15 @@ class Columns:
 COLUMNS = {
     # GET /me shows people their own address. Sessions are checked against the digest of the password's hash.
     "accounts.User": Columns(
-        "id username name bio email is_active is_staff is_superuser date_joined follower_count following_count"
-        " post_count password_digest",
+        "id username name bio email email_verified_at is_active is_staff is_superuser date_joined follower_count"
+        " following_count post_count password_digest",
         "password last_login sequence",
     ),
     "accounts.User_groups": Columns(withheld="id user_id group_id"),
     "accounts.User_user_permissions": Columns(withheld="id user_id permission_id"),
+    "accounts.EmailVerification": Columns(
+        withheld="id user_id email mailbox requested_at claimed_at digest sent_at refusal"
+    ),
     "accounts.RefreshToken": Columns(withheld="digest family user_id issued_at expires_at used_at revoked_at"),
     "posts.Post": Columns(
         "id author_id text hashtags created_at edited_at deleted_at like_count comment_count version", "sequence"

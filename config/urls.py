@@ -6,6 +6,7 @@ from django.views.decorators.cache import cache_control
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from socialapp.accounts.api.read import ReadKeys
+from socialapp.accounts.pages import VerifyEmailPage
 from socialapp.cqrs.http.commands import CommandStatus
 from socialapp.ops import health, metrics
 from socialapp.ops.root import ApiRoot
@@ -27,6 +28,7 @@ api = [
 urlpatterns = [
     path("api/v1/", include(api)),
     path("admin/", admin.site.urls),
+    path("auth/email/verify/", VerifyEmailPage.as_view(), name="verify-email"),
     path("auth/", include("rest_framework.urls")),
     path(".well-known/jwks.json", ReadKeys.as_view(), name="jwks"),
     path("health", health.live, name="health"),

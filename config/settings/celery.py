@@ -29,6 +29,8 @@ CELERY_TASK_ROUTES = {
     "orders.payments.tasks.look_for_due_payments": {"queue": "events"},
     # They wait for servers of other companies, at times for seconds: with many orders, give this queue more workers.
     "orders.payments.tasks.*": {"queue": "outside"},
+    "socialapp.accounts.tasks.send_verifications": {"queue": "outside"},
+    "socialapp.accounts.tasks.*": {"queue": "events"},
 }
 
 # A task only says "look at the log", so one that is lost or doubled costs nothing: beat ticks every second. Late
@@ -97,6 +99,12 @@ CELERY_BEAT_SCHEDULE = {
     "forget-idempotency-keys": {"task": "socialapp.cqrs.tasks.forget_idempotency_keys", "schedule": 3600.0},
     "audit-cache": {"task": "socialapp.ops.tasks.audit_cache", "schedule": 60.0, "options": {"expires": 60}},
     "end-long-reads": {"task": "socialapp.ops.tasks.end_long_reads", "schedule": 5.0, "options": {"expires": 5}},
+    "send-verifications": {
+        "task": "socialapp.accounts.tasks.send_verifications",
+        "schedule": 2.0,
+        "options": {"expires": 4},
+    },
+    "purge-verifications": {"task": "socialapp.accounts.tasks.purge_verifications", "schedule": 3600.0},
     "append-requeued": {"task": "socialapp.cqrs.tasks.append_requeued", "schedule": 5.0, "options": {"expires": 10}},
     "look-for-due-payments": {
         "task": "orders.payments.tasks.look_for_due_payments",

@@ -11,14 +11,26 @@ from uuid import UUID
 import pytest
 from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils.timezone import now
 
 from orders.commands import AddProduct, PlaceOrder, SaveCategory
+from orders.emails import LANES, NAME
 from orders.models import PaymentAttempt, SandboxCharge
 from orders.payments import asking
+from orders.tests.mail_servers import Mailbox, mail_server
+from socialapp.accounts.commands import RegisterUser
+from socialapp.accounts.models import User
+from socialapp.cqrs import consumers
+from socialapp.cqrs.breaker import Breaker
 from socialapp.cqrs.execute import execute
+from socialapp.cqrs.ids import new_id
+from socialapp.cqrs.models import ConsumerOffset, Event, ParkedEvent
+from socialapp.mail import delivery
+from socialapp.publishing.tests.subscribers import everything_is_below_the_horizon
 from socialapp.tests.client import PASSWORD, Api, register
 from socialapp.tests.conftest import author, clean_stores  # noqa: F401 fixtures
 from socialapp.tests.fixtures import CHECKOUT
+from socialapp.tests.valkeys import wait_until
 
 ORDERS = "/api/v1/orders"
 # Runs in the write role of the stack: adds products and prints their ids.
@@ -27,6 +39,10 @@ import json, sys
 import django; django.setup()
 from orders.commands import AddProduct
 from socialapp.cqrs.execute import execute
+from socialapp.cqrs.ids import new_id
+from socialapp.cqrs.models import ConsumerOffset, Event, ParkedEvent
+from socialapp.mail import delivery
+from socialapp.publishing.tests.subscribers import everything_is_below_the_horizon
 for fields in json.loads(sys.argv[1]):
     print(execute(AddProduct(**fields), actor_id=None).resource_id)
 """
@@ -37,6 +53,10 @@ import django; django.setup()
 from socialapp.accounts.commands import SetAccess
 from socialapp.accounts.models import User
 from socialapp.cqrs.execute import execute
+from socialapp.cqrs.ids import new_id
+from socialapp.cqrs.models import ConsumerOffset, Event, ParkedEvent
+from socialapp.mail import delivery
+from socialapp.publishing.tests.subscribers import everything_is_below_the_horizon
 user = User.objects.get(username=sys.argv[1])
 execute(SetAccess(is_active=True, is_staff=True), actor_id=None, resource_id=user.pk)
 """
@@ -152,3 +172,52 @@ def planned(servers):
             return "\n".join(line for (line,) in cursor.fetchall())
 
     return plan
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    return Mailbox()
+
+
+@pytest.fixture
+def server(mailbox, settings, monkeypatch):
+    """The mail server that this process sends to."""
+    with mail_server(mailbox) as running:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = running.hostname, running.port
+        settings.EMAIL_TIMEOUT = 10
+        settings.EMAILS_PER_SECOND = 1000
+        monkeypatch.setattr(delivery, "_breaker", Breaker(open_for=(0, 0), probe=0))
+        yield running
+
+
+@pytest.fixture
+def run(servers, server):
+    """run() lets the consumer read on; what happened before this test is not its business."""
+    ConsumerOffset.objects.filter(consumer=NAME).delete()
+    ParkedEvent.objects.filter(consumer=NAME).delete()
+    last = Event.objects.order_by("-xid", "-position").first()
+    xid, position = (last.xid, last.position) if last else (0, 0)
+    for lane in range(LANES):
+        ConsumerOffset.objects.create(consumer=NAME, lane=lane, lanes=LANES, xid=xid, position=position)
+
+    def run():
+        wait_until(everything_is_below_the_horizon)
+        for lane in range(LANES):
+            while consumers.run(NAME, lane):
+                pass
+
+    return run
+
+
+@pytest.fixture
+def customer(clean_stores):  # noqa: F811
+    """customer(email) is the id of a new user, whose address is verified unless told otherwise."""
+
+    def customer(email: str, *, is_verified: bool = True):
+        user_id = execute(RegisterUser(f"user_{new_id().hex[-12:]}", "!", email), actor_id=None).resource_id
+        if is_verified:
+            User.objects.filter(pk=user_id).update(email_verified_at=now())
+        return user_id
+
+    return customer

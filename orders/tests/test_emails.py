@@ -9,7 +9,7 @@ from django.utils.timezone import now
 
 from deploy.embedded.ground import free_port
 from orders.commands import AddAddress, SendRefusedEmail
-from orders.emails import LANES, NAME, delivery
+from orders.emails import NAME
 from orders.emails import consumer as emails
 from orders.events import (
     OrderCancelled,
@@ -22,62 +22,16 @@ from orders.events import (
 )
 from orders.models import Order, OrderEmail
 from orders.tests.mail_servers import Mailbox, mail_server, some_address
-from socialapp.accounts.commands import RegisterUser
 from socialapp.accounts.models import User
 from socialapp.cqrs import consumers, events
-from socialapp.cqrs.breaker import Breaker
 from socialapp.cqrs.events import Recorded
 from socialapp.cqrs.execute import execute
 from socialapp.cqrs.failures import OutsideUnreachable
 from socialapp.cqrs.ids import new_id
 from socialapp.cqrs.models import ConsumerOffset, Event, ParkedEvent
 from socialapp.cqrs.problems import NotFound
-from socialapp.publishing.tests.subscribers import everything_is_below_the_horizon
-from socialapp.tests.valkeys import wait_until
 
 pytestmark = pytest.mark.usefixtures("clean_stores")
-
-
-@pytest.fixture
-def mailbox() -> Mailbox:
-    return Mailbox()
-
-
-@pytest.fixture
-def server(mailbox, settings, monkeypatch):
-    """The mail server that this process sends to."""
-    with mail_server(mailbox) as running:
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-        settings.EMAIL_HOST, settings.EMAIL_PORT = running.hostname, running.port
-        settings.EMAIL_TIMEOUT = 10
-        settings.EMAILS_PER_SECOND = 1000
-        monkeypatch.setattr(delivery, "_breaker", Breaker(open_for=(0, 0), probe=0))
-        yield running
-
-
-@pytest.fixture
-def run(servers, server):
-    """run() lets the consumer read on; what happened before this test is not its business."""
-    ConsumerOffset.objects.filter(consumer=NAME).delete()
-    ParkedEvent.objects.filter(consumer=NAME).delete()
-    last = Event.objects.order_by("-xid", "-position").first()
-    xid, position = (last.xid, last.position) if last else (0, 0)
-    for lane in range(LANES):
-        ConsumerOffset.objects.create(consumer=NAME, lane=lane, lanes=LANES, xid=xid, position=position)
-
-    def run():
-        wait_until(everything_is_below_the_horizon)
-        for lane in range(LANES):
-            while consumers.run(NAME, lane):
-                pass
-
-    return run
-
-
-@pytest.fixture
-def customer(clean_stores):
-    """customer(email) is the id of a new user."""
-    return lambda email: execute(RegisterUser(f"user_{new_id().hex[-12:]}", "!", email), actor_id=None).resource_id
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from django.contrib.auth.models import Group
 from django.urls import reverse
 
 from socialapp.accounts.commands import SetAccess
-from socialapp.accounts.models import RefreshToken, User
+from socialapp.accounts.models import EmailVerification, RefreshToken, User
 from socialapp.cqrs.admin import CommandAdmin, ReadOnlyAdmin
 
 # Who is staff is all there is to permissions; a group would promise more.
@@ -22,8 +22,8 @@ class UserAdmin(CommandAdmin):
     search_help_text = "An id, a part of a name, or an e-mail address"
     ordering = ["-date_joined"]
     fields = [
-        "username", "name", "email", "bio", "is_active", "is_staff", "is_superuser", "date_joined", "last_login",
-        "post_count", "follower_count", "following_count", "id", "sequence",
+        "username", "name", "email", "email_verified_at", "bio", "is_active", "is_staff", "is_superuser", "date_joined",
+        "last_login", "post_count", "follower_count", "following_count", "id", "sequence",
     ]  # fmt: skip
     editable = ("is_active", "is_staff")
 
@@ -50,3 +50,17 @@ class RefreshTokenAdmin(ReadOnlyAdmin):
     list_select_related = ["user"]
     ordering = ["-issued_at"]
     fields = ["family", "user", "issued_at", "expires_at", "used_at", "revoked_at"]
+
+
+@admin.register(EmailVerification)
+class EmailVerificationAdmin(ReadOnlyAdmin):
+    """Who was asked whether an address is theirs, and what the mail server said. Links are not shown."""
+
+    list_display = ["mailbox", "user", "requested_at", "sent_at", "refusal"]
+    list_filter = ["requested_at", ("refusal", admin.EmptyFieldListFilter)]
+    search_fields = ["=mailbox", "user__username"]
+    search_ids = ("user_id",)
+    search_help_text = "An e-mail address, or a user's id or a part of the name"
+    list_select_related = ["user"]
+    ordering = ["-requested_at"]
+    fields = ["user", "email", "mailbox", "requested_at", "claimed_at", "sent_at", "refusal"]

@@ -14,6 +14,20 @@ class RegisterUser:
 
 
 @command("user")
+class RequestEmailVerification:
+    """Have the owner of an address asked whether it is theirs, if an account that waits for it has it."""
+
+    email: str
+
+
+@command("user")
+class VerifyEmail:
+    """digest: the SHA-256 of a link's token, in hexadecimal."""
+
+    digest: str
+
+
+@command("user")
 class EditProfile:
     """None leaves a field as it is."""
 

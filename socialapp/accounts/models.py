@@ -1,6 +1,7 @@
 """Users and their refresh tokens. Counts belong to the event consumers that keep them."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from hashlib import sha256
 
 from django.conf import settings
@@ -13,6 +14,14 @@ from django.utils.crypto import salted_hmac
 from socialapp.cqrs.ids import new_id
 
 USERNAME = r"[A-Za-z0-9_]{3,30}"
+# Of the link in an email that verifies an address.
+LINK_LIFETIME = timedelta(hours=24)
+
+
+def mailbox_of(email: str) -> str:
+    """What limits count: most servers deliver ada+anything@ to ada@, without regard to case."""
+    name, _, domain = email.lower().rpartition("@")
+    return f"{name.partition('+')[0]}@{domain}"
 
 
 class Users(BaseUserManager):
@@ -46,6 +55,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     username = models.CharField(max_length=30, unique=True)
     email = models.EmailField(blank=True)
+    email_verified_at = models.DateTimeField(null=True, editable=False)
     name = models.CharField(max_length=100, blank=True)
     bio = models.CharField(max_length=500, blank=True)
     is_staff = models.BooleanField(default=False)
@@ -66,6 +76,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         constraints = [models.UniqueConstraint(Lower("username"), name="one_user_per_name_in_any_case")]
+        indexes = [models.Index(Lower("email"), condition=~models.Q(email=""), name="users_by_email")]
 
     def __str__(self):
         return self.username
@@ -100,3 +111,31 @@ class RefreshToken(models.Model):
 
     def __str__(self):
         return f"{self.user_id} since {self.issued_at:%Y-%m-%d %H:%M}"
+
+
+class EmailVerification(models.Model):
+    """An email that asks the owner of an address whether it is theirs; written by verification.py and its handler.
+
+    mailbox: the address as limits count it. claimed_at: when a worker last took it up. digest: of the link's token.
+    refusal: the mail server's words, "" when it has not refused it.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    email = models.EmailField()
+    mailbox = models.CharField(max_length=254)
+    requested_at = models.DateTimeField(db_default=Now())
+    claimed_at = models.DateTimeField(null=True)
+    digest = models.BinaryField(max_length=32, null=True)
+    sent_at = models.DateTimeField(null=True)
+    refusal = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["digest"], name="one_verification_per_token")]
+        indexes = [
+            models.Index(fields=["mailbox", "requested_at"], name="verifications_of_a_mailbox"),
+            models.Index(fields=["requested_at"], name="verifications_by_age"),
+        ]
+
+    def __str__(self):
+        return f"{self.mailbox}, {self.requested_at:%Y-%m-%d %H:%M}"

@@ -26,7 +26,7 @@ def get_users_by_name(usernames: Sequence[str], using: str) -> list[dict]:
 
 def get_own(user_id: UUID, using: str) -> dict | None:
     """All that a user may see of their own row."""
-    return User.objects.using(using).filter(pk=user_id).values(*PUBLIC, "email").first()
+    return User.objects.using(using).filter(pk=user_id).values(*PUBLIC, "email", "email_verified_at").first()
 
 
 def get_user_id(username: str, using: str) -> UUID | None:
@@ -35,7 +35,8 @@ def get_user_id(username: str, using: str) -> UUID | None:
     return users.filter(is_active=True).values_list("pk", flat=True).first()
 
 
-def get_emails(user_ids: Sequence[UUID], using: str) -> dict[UUID, str]:
-    """Of the users who have one."""
+def get_emails(user_ids: Sequence[UUID], using: str) -> dict[UUID, tuple[str, bool]]:
+    """(address, whether it is known to be the user's) of the users who have one."""
     users = User.objects.using(using).filter(pk__in=user_ids).exclude(email="")
-    return dict(users.values_list("pk", "email"))
+    rows = users.values_list("pk", "email", "email_verified_at")
+    return {user_id: (email, verified_at is not None) for user_id, email, verified_at in rows}

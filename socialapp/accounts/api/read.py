@@ -32,7 +32,10 @@ def own_document(user_id) -> dict:
     row = queries.get_own(user_id, database_for_read())
     if row is None:
         raise NotFound("Your account is not there (yet).")
-    return fragments.user_document(row) | {"email": row["email"]}
+    return fragments.user_document(row) | {
+        "email": row["email"],
+        "email_verified": row["email_verified_at"] is not None,
+    }
 
 
 class ReadMe(GenericAPIView):

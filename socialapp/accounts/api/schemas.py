@@ -43,6 +43,22 @@ class Credentials(Schema):
     )
 
 
+class EmailCheck(Schema):
+    """Either an address, to ask for an email, or the token of the link in one."""
+
+    email = serializers.EmailField(required=False, max_length=254)
+    token = serializers.CharField(required=False, max_length=100)
+
+    def validate(self, attrs: dict) -> dict:
+        if len(attrs) != 1:
+            raise serializers.ValidationError("Send either an email or a token.", code="one_of")
+        return attrs
+
+
+class EmailCheckAnswer(serializers.Serializer):
+    detail = serializers.CharField()
+
+
 class Refresh(Schema):
     refresh = serializers.CharField(max_length=100)
 
@@ -72,3 +88,4 @@ class UserAnswer(serializers.Serializer):
 
 class OwnUserAnswer(UserAnswer):
     email = serializers.EmailField()
+    email_verified = serializers.BooleanField(help_text="Emails about orders go to verified addresses only.")

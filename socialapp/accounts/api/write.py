@@ -11,10 +11,10 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.response import Response
 
-from socialapp.accounts import fragments, refresh
+from socialapp.accounts import fragments, refresh, verification
 from socialapp.accounts.api import schemas
 from socialapp.accounts.api.read import own_document
-from socialapp.accounts.commands import EditProfile, RegisterUser
+from socialapp.accounts.commands import EditProfile, RegisterUser, RequestEmailVerification, VerifyEmail
 from socialapp.accounts.models import User
 from socialapp.cqrs.execute import execute
 from socialapp.cqrs.http import resources
@@ -123,6 +123,24 @@ class LogOut(TokenView):
     def post(self, request):
         refresh.revoke(self.validated()["refresh"])
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class CheckEmail(CommandView):
+    """Verify an address: ask for an email, then send the token of its link."""
+
+    serializer_class = schemas.EmailCheck
+    permission_classes = [AllowAny]
+
+    @extend_schema(request=schemas.EmailCheck, responses={202: schemas.EmailCheckAnswer, 204: None})
+    def post(self, request):
+        body = self.validated(schemas.EmailCheck)
+        if "token" in body:
+            execute(VerifyEmail(verification.digest_of(body["token"]).hex()), actor_id=None)
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        execute(RequestEmailVerification(body["email"]), actor_id=None)
+        # The same for every address: nobody learns whose account it is, or that there is one.
+        told = "If an account waits for this address to be verified, an email is on its way to it."
+        return Response({"detail": told}, status=status.HTTP_202_ACCEPTED)
 
 
 class EditMe(CommandView):

@@ -1,5 +1,5 @@
 """The only writers of users."""
 
-from socialapp.accounts.handlers import profile, registration
+from socialapp.accounts.handlers import profile, registration, verification
 
-__all__ = ["profile", "registration"]
+__all__ = ["profile", "registration", "verification"]

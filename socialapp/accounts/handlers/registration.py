@@ -4,6 +4,7 @@ from django.db import connections
 
 from socialapp.accounts.commands import RegisterUser
 from socialapp.accounts.events import UserRegistered
+from socialapp.accounts.handlers.verification import ask_owner
 from socialapp.cqrs.commands import Envelope, handles
 from socialapp.cqrs.effects import Effects
 from socialapp.cqrs.problems import Problem
@@ -21,6 +22,8 @@ def register_user(envelopes: list[Envelope], effects: Effects) -> None:
         if envelope.resource_id not in inserted:
             effects.reject(envelope, UsernameTaken(f"Somebody else is called {command.username}."))
             continue
+        if command.email:
+            ask_owner(command.email)
         event = UserRegistered(command.username, command.name)
         effects.emit(envelope, event, aggregate_id=envelope.resource_id, aggregate_version=1)
 

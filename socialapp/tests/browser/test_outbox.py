@@ -1,6 +1,7 @@
 """The outbox in the hands of an operator: an order's email, its HTML in a frame, and nothing that it could do there."""
 
 import json
+import re
 import secrets
 
 import pytest
@@ -9,6 +10,7 @@ from orders.emails import outbox
 from orders.tests.conftest import SHELVED, run_in
 from socialapp.tests.browser.test_admin import enter
 from socialapp.tests.client import PASSWORD, Api
+from socialapp.tests.valkeys import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -33,8 +35,20 @@ def customer_with_email(api: Api) -> Api:
     username = f"user_{secrets.token_hex(6)}"
     credentials = {"username": username, "password": PASSWORD}
     assert api.post("/api/v1/auth/register", credentials | {"email": f"{username}@example.org"}).status == 201
+    verify(api, f"{username}@example.org")
     access = api.post("/api/v1/auth/token", credentials).json()["access"]
     return Api(api.at, username, {"Authorization": f"Bearer {access}"})
+
+
+def verify(api: Api, email: str) -> None:
+    """Follow the link in the email that asks whether an address is somebody's."""
+    wait_until(lambda: emails_to(email))
+    token = re.search(r"token=([\w-]+)", emails_to(email)[0].text)[1]
+    assert api.post("/api/v1/auth/email/verify", {"token": token}).status == 204
+
+
+def emails_to(email: str) -> list[outbox.Kept]:
+    return [kept for kept in map(outbox.read, outbox.names()) if kept and email in kept.message["To"]]
 
 
 def test_an_operator_reads_what_a_customer_got(visitor, operator, email):

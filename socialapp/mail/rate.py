@@ -9,11 +9,12 @@ from threading import Lock
 
 from django.conf import settings
 
-from orders.emails import LANES
 from socialapp.cqrs import keys, valkey
 from socialapp.cqrs.breaker import Breaker
 from socialapp.cqrs.scripts import Script
 
+# How many send at once at most: the lanes of orders' emails, and the task that verifies addresses.
+SENDERS = 5
 KEY = keys.pace("emails")
 # While nobody can ask the store each process keeps a pace by itself, as if there were so many.
 MOST_PROCESSES = 10
@@ -49,8 +50,8 @@ def take() -> float:
 
 
 def slots_per_second() -> int:
-    """A few less than emails: each lane may be late with one, and bring it into a second whose slots are all used."""
-    return settings.EMAILS_PER_SECOND - min(LANES, settings.EMAILS_PER_SECOND // 10)
+    """A few less than emails: each sender may be late with one, and bring it into a second whose slots are all used."""
+    return settings.EMAILS_PER_SECOND - min(SENDERS, settings.EMAILS_PER_SECOND // 10)
 
 
 class Pace:

@@ -1,0 +1,205 @@
+"""An address is used only after its owner said so, and whoever owns it is asked a few times at most."""
+
+import re
+import threading
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.utils.timezone import now
+
+from socialapp.accounts import verification
+from socialapp.accounts.commands import RegisterUser, RequestEmailVerification, VerifyEmail
+from socialapp.accounts.handlers.verification import PER_DAY, PER_MONTH, LinkNotValid
+from socialapp.accounts.models import EmailVerification, User, mailbox_of
+from socialapp.cqrs.execute import execute
+from socialapp.cqrs.failures import OutsideUnreachable
+from socialapp.cqrs.ids import new_id
+from socialapp.mail import delivery
+
+pytestmark = pytest.mark.usefixtures("clean_stores")
+
+
+@pytest.fixture(autouse=True)
+def outbox(settings, servers):
+    """What was sent, in this process's memory."""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    EmailVerification.objects.all().delete()
+    mail.outbox = []
+    return mail.outbox
+
+
+def some_address() -> str:
+    return f"ada.{new_id().hex[-12:]}@example.org"
+
+
+def register(email: str, username: str = "", name: str = "Buy pills at evil.example") -> User:
+    command = RegisterUser(username or f"user_{new_id().hex[-12:]}", "!", email, name)
+    return User.objects.get(pk=execute(command, actor_id=None).resource_id)
+
+
+def ask(email: str) -> None:
+    execute(RequestEmailVerification(email), actor_id=None)
+
+
+def token_of(message) -> str:
+    return re.search(r"token=([\w-]+)", message.body)[1]
+
+
+def verify(token: str) -> None:
+    execute(VerifyEmail(verification.digest_of(token).hex()), actor_id=None)
+
+
+def is_verified(user: User) -> bool:
+    user.refresh_from_db()
+    return user.email_verified_at is not None
+
+
+def test_a_registration_asks_the_owner_of_the_address(outbox):
+    email = some_address()
+    user = register(email)
+    assert not is_verified(user)
+    assert verification.send_due() == 1 and verification.send_due() == 0
+    (message,) = outbox
+    assert message.to == [email]
+    verify(token_of(message))
+    assert is_verified(user)
+
+
+def test_the_email_holds_nothing_that_was_typed(outbox):
+    user = register(some_address(), username=f"pills_{new_id().hex[-12:]}")
+    verification.send_due()
+    (message,) = outbox
+    text = message.subject + message.body + str(message.alternatives)
+    assert "evil.example" not in text and user.username not in text
+
+
+def test_without_an_address_nobody_is_asked(outbox):
+    register("")
+    ask("")
+    assert verification.send_due() == 0
+
+
+def test_a_link_may_be_opened_twice(outbox):
+    user = register(some_address())
+    verification.send_due()
+    verify(token_of(outbox[0]))
+    first = user.email_verified_at if is_verified(user) else None
+    verify(token_of(outbox[0]))
+    user.refresh_from_db()
+    assert user.email_verified_at == first
+
+
+@pytest.mark.parametrize("token", ["", "nonsense", "A" * 43])
+def test_another_token_verifies_nothing(outbox, token):
+    user = register(some_address())
+    verification.send_due()
+    with pytest.raises(LinkNotValid):
+        verify(token)
+    assert not is_verified(user)
+
+
+def test_an_old_link_verifies_nothing(outbox):
+    user = register(some_address())
+    verification.send_due()
+    EmailVerification.objects.update(claimed_at=now() - timedelta(hours=25))
+    with pytest.raises(LinkNotValid):
+        verify(token_of(outbox[0]))
+    assert not is_verified(user)
+
+
+def test_a_link_is_of_one_address(outbox):
+    user = register(some_address())
+    verification.send_due()
+    User.objects.filter(pk=user.pk).update(email=some_address())
+    with pytest.raises(LinkNotValid):
+        verify(token_of(outbox[0]))
+    assert not is_verified(user)
+
+
+def test_the_token_itself_is_not_kept(outbox):
+    register(some_address())
+    verification.send_due()
+    token = token_of(outbox[0])
+    assert not [row for row in EmailVerification.objects.values() if token in str(row)]
+
+
+def test_one_mailbox_gets_so_many_a_day_over_all_accounts(outbox):
+    email = some_address()
+    name, _, domain = email.partition("@")
+    spelled = [email, email.upper(), f"{name}+a@{domain}", f"{name}+b@{domain}", f"{name}+c@EXAMPLE.ORG"]
+    for one in spelled:
+        register(one)
+        verification.send_due()
+        ask(one)
+        verification.send_due()
+    assert len(outbox) == PER_DAY and {mailbox_of(message.to[0]) for message in outbox} == {email}
+
+
+def test_and_so_many_a_month(outbox):
+    email = some_address()
+    register(email)
+    for _ in range(PER_MONTH + 2):
+        verification.send_due()
+        EmailVerification.objects.update(requested_at=now() - timedelta(days=2))
+        ask(email)
+    assert len(outbox) == PER_MONTH
+
+
+def test_simultaneous_requests_do_not_exceed_the_limit():
+    email = some_address()
+    users = [register(f"{number}{email}") for number in range(8)]
+    User.objects.filter(pk__in=[user.pk for user in users]).update(email=email)
+    EmailVerification.objects.all().delete()
+    barrier = threading.Barrier(8)
+
+    def race():
+        barrier.wait()
+        ask(email)
+
+    threads = [threading.Thread(target=race) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert EmailVerification.objects.filter(mailbox=mailbox_of(email)).count() == PER_DAY
+
+
+def test_nobody_is_asked_for_a_verified_or_deactivated_account(outbox):
+    verified, gone = register(some_address()), register(some_address())
+    EmailVerification.objects.all().delete()
+    User.objects.filter(pk=verified.pk).update(email_verified_at=now())
+    User.objects.filter(pk=gone.pk).update(is_active=False)
+    for user in (verified, gone):
+        ask(user.email)
+    assert verification.send_due() == 0
+
+
+def test_a_mail_server_that_is_away_is_asked_again(outbox, monkeypatch):
+    register(some_address())
+    with monkeypatch.context() as patched:
+        patched.setattr(delivery, "send", unreachable)
+        assert verification.send_due() == 0
+    assert verification.send_due() == 1
+
+
+def unreachable(message, connection):
+    raise OutsideUnreachable("it is away")
+
+
+def test_a_refusal_is_noted_and_not_repeated(monkeypatch):
+    user = register(some_address())
+    monkeypatch.setattr(delivery, "send", refused)
+    assert verification.send_due() == verification.send_due() == 0
+    assert EmailVerification.objects.get(user=user).refusal == "550 nobody here"
+
+
+def refused(message, connection):
+    raise delivery.Refused("550 nobody here")
+
+
+def test_old_rows_are_purged(outbox):
+    old, new = register(some_address()), register(some_address())
+    EmailVerification.objects.filter(user=old).update(requested_at=now() - timedelta(days=40))
+    assert verification.purge() == 1 and verification.purge() == 0
+    assert EmailVerification.objects.filter(user=new).exists()
