@@ -14,6 +14,10 @@ REPLICA_MAX_LAG = env.float("REPLICA_MAX_LAG", default=10.0)
 # A server that takes longer to hand out a connection, or to say how far it is, is passed by.
 REPLICA_TIMEOUT = env.float("REPLICA_TIMEOUT", default=0.5)
 
+# Whether the write pool answers 503 while two servers take writes (an old primary beside a promoted one). Off: writes
+# go on to DATABASE_URL, and an operator decides which side is kept.
+FENCE_WRITES_ON_SPLIT_BRAIN = env.bool("FENCE_WRITES_ON_SPLIT_BRAIN", default=False)
+
 # How many reads of one server process may be at the databases at a time. A few fewer than a pool has connections
 # (config/settings/databases.py): the rest are for requests that are not answered from fragments.
 MOST_READS = env.int("MOST_READS", default=12)

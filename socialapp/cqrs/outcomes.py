@@ -195,9 +195,9 @@ def _from_rows(command_ids: list[UUID]) -> tuple[dict[UUID, Outcome], bool]:
 
 
 def _is_primary() -> bool:
-    """Whether DATABASE_URL leads to the primary of today: not to a replica, nor to one that was replaced."""
+    """Whether DATABASE_URL leads to the only primary of today: not to a replica, nor to one side of a split brain."""
     source = servers.look(routing.PRIMARY)
-    return not source.is_replica and source.timeline >= heartbeat.newest(source.beat).timeline
+    return not source.is_replica and not servers.apart(source) and not heartbeat.is_disputed()
 
 
 def _rows_of(alias: str, command_ids: list[UUID]) -> dict[UUID, Outcome]:
@@ -206,10 +206,14 @@ def _rows_of(alias: str, command_ids: list[UUID]) -> dict[UUID, Outcome]:
         kept = list(InboxCommand.objects.using(alias).filter(pk__in=command_ids).only(*OF_A_COMMAND))
         results = CommandResult.objects.using(alias).filter(pk__in=command_ids).only(*OF_A_RESULT)
         found = list(results.annotate(confirmed=RawSQL(CONFIRMED, [])))  # noqa: S611 a constant
-    # Taken after the rows, so it covers them.
-    timeline, position = routing.position(alias) if found else (0, 0)
     accepted = {row.pk: _accepted(row) for row in kept}
-    return accepted | {row.pk: _from_row(row, timeline, position) for row in found}
+    if not found:
+        return accepted
+    # Looked at after the rows, so its position covers them.
+    source = servers.look(alias)
+    if alias != routing.PRIMARY and servers.apart(source):
+        return {}
+    return accepted | {row.pk: _from_row(row, source.timeline, source.position) for row in found}
 
 
 def _accepted(row: InboxCommand) -> Outcome:

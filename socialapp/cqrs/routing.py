@@ -177,7 +177,9 @@ def _living(alias: str) -> Source | None:
 def _suits(source: Source, floor: int, *, only_primary: bool) -> bool:
     """Whether all that is required is certainly visible there."""
     if why := servers.refusal(source):
-        servers.eject(source.alias, why)
+        # The configured primary counts again from its first heartbeat on.
+        if source.alias != PRIMARY:
+            servers.eject(source.alias, why)
         return False
     if source.position < floor or (only_primary and source.is_replica):
         return False
@@ -186,18 +188,18 @@ def _suits(source: Source, floor: int, *, only_primary: bool) -> bool:
 
 def _contains(source: Source, token: Token) -> bool:
     try:
-        return timelines.contains(source, token)
+        return not servers.apart(source) and timelines.contains(source, token)
     except Error:
         return False
 
 
 def _how_far(source: Source) -> tuple:
-    return source.timeline, source.position, not source.is_replica
+    return not servers.apart(source), source.timeline, source.position, not source.is_replica
 
 
 def _note(source: Source, suits: bool) -> None:
     required = _requirement.get()
-    if not suits and required.token.positions() and not _contains(source, required.token):
+    if not suits and not _contains(source, required.token):
         required.kept = False
 
 

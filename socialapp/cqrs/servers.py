@@ -4,6 +4,7 @@
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,24 +36,33 @@ UNREACHABLE = "unreachable"
 CANCELLED = "cancelled a query"
 LAGGING = "lagging"
 OLDER_TIMELINE = "older timeline"
+# Not of the history that the pools write: what such a server shows is never `strong`, and never cached.
+NO_HEARTBEAT = "is a primary, without a heartbeat"
+OTHER_PRIMARY = "belongs to a primary that is not written to"
+
+# Seconds for which a look at a server says that it takes writes; health checks look more often.
+RECENT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """A server as it was found just before a read.
 
-    position: bytes of WAL that it has replayed or flushed, on `timeline`. time: of the newest heartbeat that it shows.
+    position: bytes of WAL that it has replayed or flushed, on `timeline`. beat: the newest heartbeat that it shows.
+    started: when its postmaster started, which tells two servers apart.
     """
 
     alias: str
     is_replica: bool
     timeline: int
     position: int
-    time: datetime
+    beat: Beat
+    started: datetime
 
     @property
-    def beat(self) -> Beat:
-        return Beat(self.timeline, self.time)
+    def lacks_heartbeat(self) -> bool:
+        """Whether it left recovery, and nobody has written a heartbeat through it since."""
+        return not self.is_replica and self.beat.timeline != self.timeline
 
 
 # A primary knows its timeline by itself, before the first heartbeat after a promotion. Its flushed position covers all
@@ -66,11 +76,13 @@ POSITION = f"""
            CASE WHEN pg_is_in_recovery() THEN timeline ELSE {OWN_TIMELINE} END,
            CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END
                - '0/0'::pg_lsn,
-           time
+           timeline, time, pg_postmaster_start_time()
     FROM cqrs_heartbeat WHERE id = 1
 """
 
 _reasons: dict[str, str] = {}
+# The last look at each alias, and when it was (time.monotonic).
+_seen: dict[str, tuple[Source, float]] = {}
 _readers = BoundedSemaphore(settings.MOST_READS)
 
 
@@ -80,13 +92,30 @@ def replicas() -> list[str]:
 
 def look(alias: str) -> Source:
     """A server as it is now. Raises one of django.db.Error when it cannot be used."""
+    _seen.pop(alias, None)
     with answered_within(settings.REPLICA_TIMEOUT), connections[alias].cursor() as cursor:
         cursor.execute(POSITION)
         row = cursor.fetchone()
     if row is None:
         raise OperationalError(f"{alias} has no heartbeat yet")
-    is_replica, timeline, position, time = row
-    return Source(alias, is_replica, timeline, int(position), time)
+    is_replica, timeline, position, *beat, started = row
+    source = Source(alias, is_replica, timeline, int(position), Beat(*beat), started)
+    _seen[alias] = source, time.monotonic()
+    return source
+
+
+def primaries() -> dict[str, Source]:
+    """By alias, the servers that take writes, as far as this process has looked lately. Two of them: split brain.
+
+    An alias of the same server as DATABASE_URL's does not count.
+    """
+    now, found = time.monotonic(), {}
+    # PRIMARY comes first, as settings.DATABASES is in that order.
+    for alias in settings.DATABASES:
+        source, at = _seen.get(alias, (None, 0.0))
+        if source and not source.is_replica and now - at < RECENT:
+            found.setdefault(source.started, source)
+    return {source.alias: source for source in found.values()}
 
 
 @contextmanager
@@ -112,16 +141,38 @@ def _hand_back() -> None:
             connection.close()
 
 
+def newest_beat(source: Source) -> Beat:
+    """The newest heartbeat of the primary that is written to, with what `source` shows of it."""
+    ours = source.alias == PRIMARY and not source.is_replica and not source.lacks_heartbeat
+    return heartbeat.newest(source.beat, ours=ours)
+
+
 def lag(source: Source) -> float:
     """Seconds between a server's heartbeat and the newest one seen anywhere: a dead primary is no lag."""
-    return max(0.0, (heartbeat.newest(source.beat).time - source.time).total_seconds())
+    return max(0.0, (newest_beat(source).time - source.beat.time).total_seconds())
+
+
+def apart(source: Source) -> str:
+    """Why a server is not of the history that the pools write, or ""."""
+    if source.lacks_heartbeat:
+        return NO_HEARTBEAT
+    present = newest_beat(source).timeline
+    if source.timeline < present:
+        return OLDER_TIMELINE
+    return OTHER_PRIMARY if source.timeline > present or _is_a_twin(source) else ""
+
+
+def _is_a_twin(source: Source) -> bool:
+    """Whether it was promoted beside the primary that DATABASE_URL names, and so has the same timeline."""
+    ours, _ = _seen.get(PRIMARY, (None, 0.0))
+    if source.is_replica or source.alias == PRIMARY or ours is None or ours.is_replica:
+        return False
+    return source.timeline == ours.timeline and source.started != ours.started
 
 
 def refusal(source: Source) -> str:
     """Why a server that answers must not be read from, or ""."""
-    if source.timeline < heartbeat.newest(source.beat).timeline:
-        return OLDER_TIMELINE
-    return LAGGING if lag(source) > settings.REPLICA_MAX_LAG else ""
+    return apart(source) or (LAGGING if lag(source) > settings.REPLICA_MAX_LAG else "")
 
 
 def eject(alias: str, why: str) -> None:
@@ -130,7 +181,8 @@ def eject(alias: str, why: str) -> None:
     connection.close()
     if roles.may_write():
         return
-    logger.warning("%s is not read from for a while: %s", alias, why)
+    level = logging.ERROR if why in (NO_HEARTBEAT, OTHER_PRIMARY) else logging.WARNING
+    logger.log(level, "%s is not read from for a while: %s", alias, why)
     _reasons[alias] = why
     _breaker(alias).trip()
     if why == UNREACHABLE and connection.pool:
@@ -168,6 +220,7 @@ def forget() -> None:
     """Begin as a new process does: every server is usable until it proves otherwise."""
     _breaker.cache_clear()
     _reasons.clear()
+    _seen.clear()
 
 
 @cache

@@ -6,7 +6,7 @@ from django.db import Error
 from django.http import HttpRequest, JsonResponse
 from redis.exceptions import ResponseError
 
-from socialapp.cqrs import broker, heartbeat, roles, routing, servers, valkey
+from socialapp.cqrs import broker, fencing, heartbeat, roles, routing, servers, valkey
 from socialapp.cqrs.postgres import activity
 from socialapp.ops import liveness, queues
 
@@ -23,9 +23,9 @@ def live(request: HttpRequest) -> JsonResponse:
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """503 when this process cannot do its job; otherwise 200, `degraded` when something that it can spare is down."""
+    """503 when this process cannot do its job; otherwise 200, `degraded` when something that it can spare is not up."""
     found = {name: _checked(check) for name, check in _checks().items()}
-    serves = can_serve({name for name, entry in found.items() if entry["status"] == "up"})
+    serves = can_serve({name for name, entry in found.items() if entry["status"] != "down"})
     whole = all(entry["status"] == "up" for entry in found.values())
     status = "unavailable" if not serves else "ready" if whole else "degraded"
     body = {"status": status, "role": roles.current(), "dependencies": found}
@@ -44,6 +44,8 @@ def _checks() -> dict[str, Callable[[], dict]]:
     return {
         "primary": _primary,
         **databases,
+        # After the databases, which have just been looked at.
+        "one_primary": _one_primary,
         "cache": lambda: _ping(valkey.read_cache()),
         "state": lambda: _ping(valkey.state()),
         "log": _log,
@@ -63,9 +65,10 @@ def _checked(check: Callable[[], dict]) -> dict:
 
 
 def _primary() -> dict:
-    if servers.look(routing.PRIMARY).is_replica:
+    source = servers.look(routing.PRIMARY)
+    if source.is_replica:
         return {"status": "down", "error": "is a replica"}
-    return _use(_ejection(routing.PRIMARY))
+    return _apart(source) or _use(_ejection(routing.PRIMARY))
 
 
 def _replica(alias: str) -> dict:
@@ -75,7 +78,20 @@ def _replica(alias: str) -> dict:
     except Error as error:
         return {"status": "down", "error": type(error).__name__} | _use(servers.UNREACHABLE)
     found = {"lag_seconds": round(servers.lag(source), 3), "position": source.position, "timeline": source.timeline}
-    return found | _use(servers.refusal(source) or _ejection(alias))
+    return found | (_apart(source) or _use(servers.refusal(source) or _ejection(alias)))
+
+
+def _apart(source: servers.Source) -> dict:
+    """A server that answers, and is not of the history that the pools write."""
+    why = servers.apart(source)
+    return {"status": "degraded", "error": why} | _use(why) if why else {}
+
+
+def _one_primary() -> dict:
+    """Two servers that take writes: what a client is told may be only one side's truth."""
+    why = fencing.found()
+    timelines = {alias: source.timeline for alias, source in servers.primaries().items()}
+    return {"timelines": timelines} | ({"status": "degraded", "error": why} if why else {})
 
 
 def _ejection(alias: str) -> str:

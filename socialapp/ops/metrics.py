@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from socialapp.cqrs import audit, backlog, locks, memory, progress, roles, valkey, waking
+from socialapp.cqrs import audit, backlog, fencing, locks, memory, progress, roles, valkey, waking
 from socialapp.cqrs.audit import CACHE
 from socialapp.cqrs.models import DeadLetter
 from socialapp.cqrs.postgres import activity
@@ -159,6 +159,15 @@ class Primary(Collector):
         return [up, *found]
 
 
+class SplitBrain(Collector):
+    """From each pool: it looks at all database servers that it knows."""
+
+    def collect(self) -> Iterable[Metric]:
+        fencing.look_around()
+        described = "Whether two servers take writes, or heartbeats are written on two timelines."
+        return [GaugeMetricFamily("socialapp_split_brain", described, value=bool(fencing.found()))]
+
+
 def _inbox() -> Metric:
     number = sum(kept for kept, _ in backlog.in_inbox().values())
     return GaugeMetricFamily("socialapp_inbox_commands", "Commands taken while the log was down.", value=number)
@@ -203,5 +212,5 @@ def _consumers() -> Iterable[Metric]:
 
 
 registry = CollectorRegistry()
-for collector in (CacheAudit(), CommandLog(), Queues(), Locks(), Primary()):
+for collector in (CacheAudit(), CommandLog(), Queues(), Locks(), Primary(), SplitBrain()):
     registry.register(collector)

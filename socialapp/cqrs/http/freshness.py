@@ -77,12 +77,19 @@ def settled(token: Token, seconds: float | None) -> tuple[Token, bool]:
 
 
 def _carried_over(token: Token) -> tuple[Token, bool]:
-    """After a failover: the token on the present timeline; False when some of what it stands for may be lost.
+    """(the token on the timeline that is written to, whether all that it stands for is certainly there).
 
-    Asked here once, and not only where a database is read: an entry of the cache does not say what it contains.
+    Asked here, and not only where a database is read: an entry of the cache does not say what it contains.
     """
-    if min(token.positions(), default=token.timeline) >= heartbeat.newest().timeline:
+    if heartbeat.is_disputed():
+        return token, False
+    positions = token.positions()
+    if not positions:
         return token, True
+    present = heartbeat.timeline(claimed=max(positions))
+    if present and min(positions) >= present:
+        # A later timeline: of a primary that is not written to, or whose first heartbeat is still to come.
+        return token, max(positions) == present
     try:
         with requiring(Requirement()):
             read = routing.read_with(lambda alias: timelines.carried_over(servers.look(alias), token))

@@ -8,9 +8,9 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.request import split_domain_port, validate_host
 
-from socialapp.cqrs import roles
+from socialapp.cqrs import fencing, roles
 from socialapp.cqrs.http.problems import negotiated, to_http, unhandled
-from socialapp.cqrs.problems import Problem, TooLarge, WrongPool
+from socialapp.cqrs.problems import Problem, TooLarge, Unavailable, WrongPool
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 LARGEST_BODY = 1024 * 1024
@@ -63,7 +63,7 @@ def _refusal(request: HttpRequest, only_reads: bool) -> Problem | None:
     # Answers carry URLs: one that cannot be made must not be found out after the write.
     if request.path not in FOR_ANY_HOST and not is_ours(request.META.get("HTTP_HOST", "")):
         return UnknownHost("The Host header names no host of ours.")
-    return None if safe else _refused_body(request)
+    return None if safe else _refused_body(request) or _fenced()
 
 
 def _refused_body(request: HttpRequest) -> Problem | None:
@@ -75,6 +75,12 @@ def _refused_body(request: HttpRequest) -> Problem | None:
     if len(length) > 9 or int(length) > most:
         return TooLarge(f"A body may have {most // LARGEST_BODY} MiB.")
     return None
+
+
+def _fenced() -> Problem | None:
+    if not fencing.refuses_writes():
+        return None
+    return Unavailable("Two databases take writes. Nothing was changed; an operator has to stop one of them.")
 
 
 @lru_cache(maxsize=256)

@@ -11,6 +11,7 @@ from django.db import close_old_connections
 from django.http import HttpResponse
 from rest_framework.response import Response
 
+from socialapp.cqrs import fencing
 from socialapp.cqrs.consistency import BadToken
 from socialapp.cqrs.http import front, token_cookies
 from socialapp.cqrs.http.guard import LARGEST_BODY, request_id
@@ -80,6 +81,8 @@ def _is_plain(environ: dict) -> bool:
         and not any(name in environ for name in UNUSUAL)
         and _is_small_json(environ)
         and front.is_plain(environ)
+        # The guard says why.
+        and not fencing.refuses_writes()
     )
 
 

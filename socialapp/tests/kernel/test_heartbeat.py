@@ -1,7 +1,8 @@
 """The heartbeat: the newest one seen anywhere is what lag is measured by."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 
 from socialapp.cqrs import heartbeat, promotions, valkey
@@ -12,6 +13,8 @@ from socialapp.cqrs.heartbeat import NEVER, Beat
 def nothing_seen(monkeypatch):
     monkeypatch.setattr(heartbeat, "_newest", NEVER)
     monkeypatch.setattr(heartbeat, "_looked_at", 0.0)
+    monkeypatch.setattr(heartbeat, "_is_told", False)
+    monkeypatch.setattr(heartbeat, "_is_disputed", False)
 
 
 def test_everybody_is_told_of_it():
@@ -27,20 +30,61 @@ def test_what_a_server_shows_may_be_newer_than_what_was_told():
     assert heartbeat.newest(told) == shown, "and it is remembered"
 
 
-def test_a_promoted_servers_clock_may_be_behind():
-    told = heartbeat.beat()
-    promoted = Beat(told.timeline + 1, told.time - timedelta(minutes=5))
-    assert heartbeat.newest(promoted) == promoted
+def told(beat: Beat) -> None:
+    """Beat publishes this heartbeat, and this process has not looked for a while."""
+    valkey.state().set(heartbeat._KEY, orjson.dumps([*beat]))
+    heartbeat._looked_at = 0.0
+
+
+def test_the_pools_write_where_the_state_store_says():
+    """A promoted server's clock may be behind, and its timeline is higher whether or not anybody writes there."""
+    present = heartbeat.beat()
+    promoted = Beat(present.timeline + 1, present.time + timedelta(minutes=5))
+    assert heartbeat.newest(promoted) == present, "a row alone moves no pool"
+    behind = Beat(promoted.timeline, present.time - timedelta(minutes=5))
+    told(behind)
+    assert heartbeat.newest(present) == behind
+    told(present)
+    assert heartbeat.newest() == present, "the operator has chosen the older side"
+
+
+def test_a_timeline_that_something_else_names_is_looked_up_at_once(monkeypatch):
+    present = heartbeat.beat()
+    assert heartbeat.newest() == present
+    valkey.state().set(heartbeat._KEY, orjson.dumps([present.timeline + 1, present.time]))
+    monkeypatch.setattr(heartbeat, "SOON", 0.0)
+    assert heartbeat.timeline(present.timeline) == present.timeline, "looked at a moment ago"
+    assert heartbeat.timeline(present.timeline + 1) == present.timeline + 1
+
+
+def unreachable():
+    raise valkey.RedisError("down")
 
 
 def test_without_the_state_store_there_is_what_this_process_has_seen(monkeypatch):
-    heartbeat.beat()
-
-    def unreachable():
-        raise valkey.RedisError("down")
-
     monkeypatch.setattr(valkey, "state", unreachable)
     assert heartbeat.newest() == NEVER
+    first = Beat(1, datetime.now(UTC))
+    assert heartbeat.newest(first) == first
+    other = Beat(2, first.time + timedelta(seconds=heartbeat.STOPPED - 1))
+    assert heartbeat.newest(other) == first, "both may be written to"
+    assert heartbeat.newest(other, ours=True) == other, "DATABASE_URL names it"
+    assert heartbeat.newest(first, ours=True) == first
+    much_later = Beat(2, first.time + timedelta(seconds=heartbeat.STOPPED + 1))
+    assert heartbeat.newest(much_later) == much_later, "those of the first have stopped"
+
+
+def test_heartbeats_on_two_timelines_are_a_dispute(caplog):
+    present = heartbeat.beat()
+    assert not heartbeat.is_disputed()
+    told(Beat(present.timeline + 1, present.time))
+    assert heartbeat.beat().timeline == present.timeline
+    heartbeat._looked_at = 0.0
+    assert heartbeat.is_disputed() and heartbeat.undisputed_for() == 0
+    assert "split brain" in caplog.text
+    valkey.state().delete(heartbeat._DISPUTED)
+    heartbeat._looked_at = 0.0
+    assert not heartbeat.is_disputed()
 
 
 def test_a_silence_that_nobody_broke_is_endless():

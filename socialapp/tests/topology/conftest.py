@@ -23,6 +23,8 @@ def reading(monkeypatch, author):
     monkeypatch.setattr(roles, "may_write", lambda: False)
     monkeypatch.setattr(heartbeat, "_newest", heartbeat.NEVER)
     monkeypatch.setattr(heartbeat, "_looked_at", 0.0)
+    monkeypatch.setattr(heartbeat, "_is_told", False)
+    monkeypatch.setattr(heartbeat, "_is_disputed", False)
     # Long enough for a test to look at what was ejected.
     monkeypatch.setattr(servers, "EJECTION", (60.0, 60.0))
     servers.forget()
