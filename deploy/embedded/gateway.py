@@ -9,6 +9,10 @@ from deploy.embedded.credentials import write_private
 from deploy.embedded.layout import Layout
 from deploy.embedded.programs import POOLS
 
+# Requests that one address may have under way: enough for a network whose people share one.
+CONNECTIONS_PER_ADDRESS = 200
+# Load tests and health checks of the machine itself.
+UNLIMITED_NETWORKS = ("127.0.0.0/8", "::1/128")
 INCLUDED = ("types.conf", "problems.conf", "read.conf", "cache.conf", "room.js")
 
 
@@ -38,6 +42,8 @@ def values(layout: Layout, port: int) -> dict[str, str]:
         ),
         "OTHER_WRITERS": " ".join(f"unix:{writers[name]} {other};" for name, other in neighbours(list(writers))),
         # Below nginx's prefix, which is VAR/nginx: no path of this machine needs quoting.
+        "CONNECTIONS_PER_ADDRESS": str(CONNECTIONS_PER_ADDRESS),
+        "UNLIMITED_NETWORKS": " ".join(f"{network} 1;" for network in UNLIMITED_NETWORKS),
         "STATIC_ROOT": "../static",
         "MEDIA_ROOT": "../media",
     }

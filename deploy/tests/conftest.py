@@ -7,6 +7,8 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,12 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def nginx():
+    with running_gateway() as running:
+        yield running
+
+
+@contextmanager
+def running_gateway() -> Iterator[Gateway]:
     # As long as a folder of sockets may be; pytest's own ones are longer.
     folder = Path(tempfile.mkdtemp(prefix="gateway-" + "x" * 40))
     layout = Layout.of(folder, CHECKOUT)
