@@ -18,6 +18,8 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         # At INFO it logs Stripe's messages, and they quote the tokens of cards.
         "stripe": {"level": "WARNING"},
+        # Whatever LOG_LEVEL is.
+        "socialapp.security": {"level": "INFO"},
         # At ERROR each of these would write a traceback: a client could fill the disk.
         "django.security": {"level": "CRITICAL"},
     },

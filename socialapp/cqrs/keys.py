@@ -129,3 +129,13 @@ def waiting(partition: int) -> str:
 def unreadable(partition: int) -> str:
     """Entries of the log that are no commands, kept for somebody to look at: a stream."""
     return f"{PREFIX}:log:unreadable:{{p{partition:x}}}"
+
+
+def revocations(part: str) -> str:
+    """In the state store: the `stream`, its `generation`, and the mark that it is `complete` (accounts/revoking.py)."""
+    return f"{PREFIX}:identity:revocations:{part}"
+
+
+def rate(name: str, digest: str) -> str:
+    """In the state store: the bucket of something that may happen so often."""
+    return f"{PREFIX}:limits:{name}:{digest}"
