@@ -22,7 +22,7 @@ COLUMNS = {
     # GET /me shows people their own address. Sessions are checked against the digest of the password's hash.
     "accounts.User": Columns(
         "id username name bio email email_verified_at is_active is_staff is_superuser date_joined follower_count"
-        " following_count post_count password_digest",
+        " following_count post_count password_digest rights_version",
         "password last_login sequence",
     ),
     "accounts.User_groups": Columns(withheld="id user_id group_id"),
@@ -30,6 +30,9 @@ COLUMNS = {
     "accounts.EmailVerification": Columns(
         withheld="id user_id email mailbox requested_at claimed_at digest sent_at refusal"
     ),
+    # Read when the state store cannot say what was revoked.
+    "accounts.Revocation": Columns("user_id version session_id kept_id at", "id is_shared"),
+    "accounts.Session": Columns(withheld="id user_id rights_version started_at ends_at ended_at network"),
     "accounts.RefreshToken": Columns(withheld="digest family user_id issued_at expires_at used_at revoked_at"),
     "posts.Post": Columns(
         "id author_id text hashtags created_at edited_at deleted_at like_count comment_count version", "sequence"

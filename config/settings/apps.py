@@ -34,11 +34,12 @@ BROWSER_MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+WRITE_MIDDLEWARE = [*BROWSER_MIDDLEWARE, "socialapp.accounts.sign_in.remembers_devices"]
 MIDDLEWARE = [
     "socialapp.cqrs.http.guard.guard",
     "django.middleware.security.SecurityMiddleware",
     "socialapp.cqrs.http.freshness.freshness",
-    *(["socialapp.cqrs.http.browsers.browsers_only"] if ROLE == "read" else BROWSER_MIDDLEWARE),
+    *(["socialapp.cqrs.http.browsers.browsers_only"] if ROLE == "read" else WRITE_MIDDLEWARE),
 ]
 
 # In the read role these run inside `browsers_only`, where Django's checks do not look for them.

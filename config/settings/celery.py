@@ -95,6 +95,12 @@ CELERY_BEAT_SCHEDULE = {
     "wake-partitions": {"task": "socialapp.cqrs.tasks.wake_partitions", "schedule": 1.0, "options": {"expires": 2}},
     "heartbeat": {"task": "socialapp.cqrs.tasks.beat_heartbeat", "schedule": 1.0, "options": {"expires": 2}},
     "wake-consumers": {"task": "socialapp.cqrs.tasks.wake_consumers", "schedule": 1.0, "options": {"expires": 2}},
+    "share-revocations": {
+        "task": "socialapp.accounts.tasks.share_revocations",
+        "schedule": 1.0,
+        "options": {"expires": 2},
+    },
+    "purge-sessions": {"task": "socialapp.accounts.tasks.purge_sessions", "schedule": 3600.0},
     "trim-log": {"task": "socialapp.cqrs.tasks.trim_log", "schedule": 10.0, "options": {"expires": 10}},
     "forget-idempotency-keys": {"task": "socialapp.cqrs.tasks.forget_idempotency_keys", "schedule": 3600.0},
     "audit-cache": {"task": "socialapp.ops.tasks.audit_cache", "schedule": 60.0, "options": {"expires": 60}},

@@ -4,8 +4,9 @@ from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.urls import reverse
 
+from socialapp.accounts import revoking
 from socialapp.accounts.commands import SetAccess
-from socialapp.accounts.models import EmailVerification, RefreshToken, User
+from socialapp.accounts.models import EmailVerification, RefreshToken, Revocation, Session, User
 from socialapp.cqrs.admin import CommandAdmin, ReadOnlyAdmin
 
 # Who is staff is all there is to permissions; a group would promise more.
@@ -32,6 +33,10 @@ class UserAdmin(CommandAdmin):
 
     def change_command(self, obj):
         return SetAccess(obj.is_active, obj.is_staff)
+
+    def save_model(self, request, obj, form, change):
+        super().save_model(request, obj, form, change)
+        revoking.share_now()
 
     def view_on_site(self, obj):
         return reverse("user", args=[obj.username])
@@ -64,3 +69,31 @@ class EmailVerificationAdmin(ReadOnlyAdmin):
     list_select_related = ["user"]
     ordering = ["-requested_at"]
     fields = ["user", "email", "mailbox", "requested_at", "claimed_at", "sent_at", "refusal"]
+
+
+@admin.register(Session)
+class SessionAdmin(ReadOnlyAdmin):
+    """Sign-ins. One has also ended when the user's rights are newer than its own."""
+
+    list_display = ["user", "started_at", "ends_at", "ended_at", "rights_version", "id"]
+    list_display_links = None
+    list_filter = ["started_at", "ended_at"]
+    search_fields = ["user__username"]
+    search_ids = ("pk", "user_id")
+    search_help_text = "A part of a user's name, or the id of a session or a user"
+    list_select_related = ["user"]
+    ordering = ["-started_at"]
+    fields = ["id", "user", "started_at", "ends_at", "ended_at", "rights_version"]
+
+
+@admin.register(Revocation)
+class RevocationAdmin(ReadOnlyAdmin):
+    """What has ended sessions in the last hour, and whether the state store was told."""
+
+    list_display = ["at", "user_id", "session_id", "version", "kept_id", "is_shared"]
+    list_display_links = None
+    list_filter = ["at", "is_shared"]
+    search_ids = ("user_id", "session_id")
+    search_help_text = "The id of a user or a session"
+    ordering = ["-at"]
+    fields = ["at", "user_id", "session_id", "version", "kept_id", "is_shared"]

@@ -41,3 +41,14 @@ class SetAccess:
 
     is_active: bool
     is_staff: bool
+
+
+@command("user")
+class SetPassword:
+    """Both hashes as Django's hashers make them. former_hash: that of the password that was proved, None when an
+    operator sets another one. kept_session: the session that goes on; all others end.
+    """
+
+    password_hash: str
+    former_hash: str | None = None
+    kept_session: str | None = None

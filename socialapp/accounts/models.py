@@ -1,4 +1,4 @@
-"""Users and their refresh tokens. Counts belong to the event consumers that keep them."""
+"""Users, their sessions and what ends these. Counts belong to the event consumers that keep them."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -6,8 +6,9 @@ from hashlib import sha256
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import PermissionsMixin
-from django.db import models
+from django.db import connections, models, transaction
 from django.db.models.functions import Lower, Now
 from django.utils.crypto import salted_hmac
 
@@ -48,6 +49,8 @@ class Digest(models.Func):
 class User(AbstractBaseUser, PermissionsMixin):
     """A person. `sequence` is the version of the aggregate: it rises with every event about the user.
 
+    rights_version: rises when the password changes or a right is lost, however it is written: a trigger of the table
+    raises it and adds a Revocation. Sessions and access tokens with an older one have ended.
     password_digest: what sessions are bound to. The read role may see it, but not `password`; the salt within that has
     128 random bits, so that nobody can try passwords against the digest.
     """
@@ -68,6 +71,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     password_digest = models.GeneratedField(
         expression=Digest("password"), output_field=models.CharField(max_length=64), db_persist=True
     )
+    rights_version = models.BigIntegerField(default=0, db_default=0, editable=False)
 
     objects = Users()
 
@@ -85,7 +89,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.name or self.username
 
     def get_session_auth_hash(self) -> str:
-        """Changes with the password, and with it every session ends."""
+        """Changes with the password and with each loss of a right, and with it every session ends."""
         return self._session_hash(settings.SECRET_KEY)
 
     def get_session_auth_fallback_hash(self) -> Iterator[str]:
@@ -95,11 +99,65 @@ class User(AbstractBaseUser, PermissionsMixin):
         # The column does not follow a password that was set a moment ago.
         loaded = "password" not in self.get_deferred_fields()
         digest = sha256(self.password.encode()).hexdigest() if loaded else self.password_digest
-        return salted_hmac("socialapp.accounts.session", digest, secret=secret, algorithm="sha256").hexdigest()
+        content = f"{digest}{self.rights_version or ''}"
+        return salted_hmac("socialapp.accounts.session", content, secret=secret, algorithm="sha256").hexdigest()
+
+    def check_password(self, raw_password):
+        """Whether it is the password. Hashing it again with new costs, as Django does then, ends no session."""
+
+        def rehash(password):
+            self.set_password(password)
+            self._password = None
+            with transaction.atomic(), connections["default"].cursor() as cursor:
+                cursor.execute("SELECT set_config('socialapp.rehashing', 'on', true)")
+                self.save(update_fields=["password"])
+                cursor.execute("SELECT set_config('socialapp.rehashing', '', true)")
+
+        return check_password(raw_password, self.password, rehash)
+
+
+class Session(models.Model):
+    """A sign-in. All its refresh tokens are a family, and its access tokens carry its id.
+
+    Its row is locked by what uses a refresh token and by what ends the session. rights_version: the user's when it
+    began; when that has risen since, the session has ended. network: a digest of where it began (sign_in.py).
+    """
+
+    id = models.UUIDField(primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE)
+    rights_version = models.BigIntegerField()
+    started_at = models.DateTimeField(db_default=Now())
+    ends_at = models.DateTimeField(db_index=True)
+    ended_at = models.DateTimeField(null=True)
+    network = models.CharField(max_length=32, default="", db_default="")
+
+    def __str__(self):
+        return f"{self.user_id} since {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class Revocation(models.Model):
+    """Access tokens that are refused although they have not expired (identity/revocations.py); kept for an hour.
+
+    session_id: the one that has ended; without it, all sessions of the user that are older than `version`, except
+    kept_id. is_shared: the state store has it.
+    """
+
+    user_id = models.UUIDField()
+    version = models.BigIntegerField(db_default=0)
+    session_id = models.UUIDField(null=True)
+    kept_id = models.UUIDField(null=True)
+    at = models.DateTimeField(db_default=Now(), db_index=True)
+    is_shared = models.BooleanField(db_default=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["id"], condition=models.Q(is_shared=False), name="revocation_to_share")]
+
+    def __str__(self):
+        return f"{self.session_id or self.user_id} at {self.at:%Y-%m-%d %H:%M:%S}"
 
 
 class RefreshToken(models.Model):
-    """A refresh token by its SHA-256. All that came from one log-in are a family, revoked together."""
+    """A refresh token by its SHA-256, good for one use. family: the id of its session."""
 
     digest = models.BinaryField(primary_key=True, max_length=32)
     family = models.UUIDField(db_index=True)

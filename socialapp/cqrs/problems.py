@@ -60,6 +60,12 @@ class Gone(Problem):
     status, code, title = 410, "gone", "Gone"
 
 
+class AccountGone(Problem):
+    """The actor has an access token, but no account: it was deleted, or lost in a failover."""
+
+    status, code, title = 401, "account_gone", "Your account is not there any more"
+
+
 class Forbidden(Problem):
     status, code, title = 403, "forbidden", "Forbidden"
 

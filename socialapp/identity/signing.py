@@ -12,7 +12,7 @@ from django.conf import settings
 
 ALGORITHM = "EdDSA"
 ISSUER = "socialapp"
-# Seconds. Short, because an access token cannot be called back.
+# Seconds. So long is an access token remembered after it was revoked (revocations.KEPT).
 ACCESS_LIFETIME = 15 * 60
 # Tokens per process, about 1 KB each. To verify one takes a third of the time that accepting a write takes.
 REMEMBERED = 8192
@@ -22,13 +22,22 @@ class InvalidToken(Exception):
     """The token is malformed, expired, or not signed by a key of ours."""
 
 
-def sign_access(*, user_id: UUID, username: str, is_staff: bool) -> str:
+class ExpiredToken(InvalidToken):
+    """The token was good until it expired."""
+
+
+def sign_access(
+    *, user_id: UUID, username: str, is_staff: bool, session: UUID | None = None, rights_version: int = 0
+) -> str:
+    """session: whose end revokes the token. rights_version: the user's, which rises when all tokens are revoked."""
     now = int(time.time())
     claims = {
         "iss": ISSUER,
         "sub": str(user_id),
         "username": username,
         "staff": is_staff,
+        "sid": session and str(session),
+        "ver": rights_version,
         "iat": now,
         "exp": now + ACCESS_LIFETIME,
     }
@@ -37,10 +46,10 @@ def sign_access(*, user_id: UUID, username: str, is_staff: bool) -> str:
 
 
 def verify_access(token: str) -> dict:
-    """The claims of a valid token. Raises InvalidToken."""
+    """The claims of a valid token. Raises InvalidToken, or ExpiredToken."""
     claims = _verified(token)
     if int(claims["exp"]) <= time.time():
-        raise InvalidToken("Signature has expired")
+        raise ExpiredToken("Signature has expired")
     return dict(claims)
 
 
@@ -51,6 +60,8 @@ def _verified(token: str) -> dict:
         key = _public_keys()[jwt.get_unverified_header(token)["kid"]]
         required = ["exp", "iss", "sub", "username", "staff"]
         return jwt.decode(token, key, algorithms=[ALGORITHM], issuer=ISSUER, options={"require": required})
+    except jwt.ExpiredSignatureError as error:
+        raise ExpiredToken(str(error)) from error
     except (jwt.InvalidTokenError, KeyError, ValueError) as error:
         raise InvalidToken(str(error)) from error
 

@@ -8,8 +8,8 @@ from rest_framework.response import Response
 from socialapp.accounts import fragments, queries
 from socialapp.accounts.api.schemas import OwnUserAnswer, UserAnswer
 from socialapp.cqrs.http.reads import EntityRead
-from socialapp.cqrs.problems import NotFound
-from socialapp.cqrs.routing import database_for_read
+from socialapp.cqrs.problems import AccountGone
+from socialapp.cqrs.routing import database_for_read, read_with
 from socialapp.identity.signing import jwks
 
 
@@ -28,10 +28,12 @@ class ReadUser(EntityRead):
 
 
 def own_document(user_id) -> dict:
-    """What a user sees of themselves. Raises NotFound."""
+    """What a user sees of themselves. Raises AccountGone, or Unavailable when a replica may just not have it yet."""
     row = queries.get_own(user_id, database_for_read())
     if row is None:
-        raise NotFound("Your account is not there (yet).")
+        row = read_with(lambda using: queries.get_own(user_id, using), only_primary=True).result
+    if row is None:
+        raise AccountGone()
     return fragments.user_document(row) | {
         "email": row["email"],
         "email_verified": row["email_verified_at"] is not None,

@@ -11,13 +11,25 @@ from socialapp.cqrs.http.schemas import Schema
 LONGEST_PASSWORD = 256
 
 
+def _password() -> serializers.CharField:
+    return serializers.CharField(
+        max_length=LONGEST_PASSWORD, trim_whitespace=False, write_only=True, style={"input_type": "password"}
+    )
+
+
+def require_strong(password: str, person: User, *, field: str) -> None:
+    """Raises ValidationError for `field` when one of Django's validators refuses the password."""
+    try:
+        validate_password(password, person)
+    except PasswordRefused as error:
+        raise serializers.ValidationError({field: error.messages}, code="weak_password") from error
+
+
 class Registration(Schema):
     username = serializers.RegexField(
         rf"^{USERNAME}\Z", error_messages={"invalid": "3 to 30 letters, digits or underscores."}
     )
-    password = serializers.CharField(
-        max_length=LONGEST_PASSWORD, trim_whitespace=False, write_only=True, style={"input_type": "password"}
-    )
+    password = _password()
     email = serializers.EmailField(required=False, max_length=254, default="", allow_blank=True)
     name = serializers.CharField(required=False, max_length=100, default="", allow_blank=True)
 
@@ -29,18 +41,20 @@ class Registration(Schema):
     def validate(self, attrs: dict) -> dict:
         """The password is checked last: it may not resemble the rest."""
         person = User(username=attrs["username"], email=attrs["email"], name=attrs["name"])
-        try:
-            validate_password(attrs["password"], person)
-        except PasswordRefused as error:
-            raise serializers.ValidationError({"password": error.messages}, code="weak_password") from error
+        require_strong(attrs["password"], person, field="password")
         return attrs
 
 
 class Credentials(Schema):
     username = serializers.CharField(max_length=30)
-    password = serializers.CharField(
-        max_length=LONGEST_PASSWORD, trim_whitespace=False, write_only=True, style={"input_type": "password"}
-    )
+    password = _password()
+
+
+class PasswordChange(Schema):
+    """require_strong is for the view: it knows whose password it is."""
+
+    old = _password()
+    new = _password()
 
 
 class EmailCheck(Schema):

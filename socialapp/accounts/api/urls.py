@@ -14,6 +14,7 @@ urlpatterns = [
     path("auth/token", write.ObtainToken.as_view(), name="token"),
     path("auth/token/refresh", write.RefreshToken.as_view(), name="token-refresh"),
     path("auth/logout", write.LogOut.as_view(), name="logout"),
+    path("auth/password/change", write.ChangePassword.as_view(), name="password-change"),
     path("auth/email/verify", write.CheckEmail.as_view(), name="email-verify"),
     path("users/<username:username>", read.ReadUser.as_view(), name="user"),
     path("me", Me.as_view(), name="me"),

@@ -2,7 +2,7 @@
 
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from django.contrib.auth import authenticate
+from django.contrib.auth import authenticate, update_session_auth_hash
 from django.contrib.auth.hashers import make_password
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
@@ -11,21 +11,23 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.response import Response
 
-from socialapp.accounts import fragments, refresh, verification
+from socialapp.accounts import fragments, passwords, refresh, sign_in, verification
 from socialapp.accounts.api import schemas
 from socialapp.accounts.api.read import own_document
 from socialapp.accounts.commands import EditProfile, RegisterUser, RequestEmailVerification, VerifyEmail
-from socialapp.accounts.models import User
+from socialapp.accounts.models import Session, User
 from socialapp.cqrs.execute import execute
 from socialapp.cqrs.http import resources
 from socialapp.cqrs.http.freshness import remember
 from socialapp.cqrs.http.resources import Resource
 from socialapp.cqrs.http.schemas import AcceptedAnswer
 from socialapp.cqrs.http.writes import CommandView, idempotency_key, presented_token
-from socialapp.cqrs.problems import IdempotencyKeyReused
+from socialapp.cqrs.problems import AccountGone, IdempotencyKeyReused
 from socialapp.cqrs.routing import Requirement, requiring
 from socialapp.cqrs.submit import fingerprint_of
+from socialapp.identity import security_log
 from socialapp.identity.signing import ACCESS_LIFETIME, sign_access
+from socialapp.resilience import rates
 
 ME = resources.declare(Resource("user", route="me", entities=None, by_id=False))
 
@@ -63,7 +65,10 @@ class Register(CommandView):
 
 def _password_of(user_id: UUID, password: str) -> bool:
     """The fingerprint of a registration leaves the password out, and another password is another request."""
-    return User.objects.get(pk=user_id).check_password(password)
+    user = User.objects.filter(pk=user_id).first()
+    if user is None:
+        raise AccountGone("The account that was registered with this key was deleted.")
+    return user.check_password(password)
 
 
 class WrongCredentials(AuthenticationFailed):
@@ -81,8 +86,14 @@ class TokenView(GenericAPIView):
         checked.is_valid(raise_exception=True)
         return checked.validated_data
 
-    def token_pair(self, user: User, refresh_token: str) -> Response:
-        access = sign_access(user_id=user.pk, username=user.username, is_staff=user.is_staff)
+    def token_pair(self, user: User, session: Session, refresh_token: str) -> Response:
+        access = sign_access(
+            user_id=user.pk,
+            username=user.username,
+            is_staff=user.is_staff,
+            session=session.pk,
+            rights_version=user.rights_version,
+        )
         body = {"access": access, "refresh": refresh_token, "expires_in": ACCESS_LIFETIME}
         return Response(body, headers={"Cache-Control": "no-store"})
 
@@ -97,7 +108,7 @@ class ObtainToken(TokenView):
         user = authenticate(request, **self.validated())
         if user is None:
             raise WrongCredentials()
-        return self.token_pair(user, refresh.issue(user))
+        return self.token_pair(user, *refresh.begin(user, sign_in.network_digest(request)))
 
 
 class RefreshToken(TokenView):
@@ -107,22 +118,48 @@ class RefreshToken(TokenView):
 
     @extend_schema(request=schemas.Refresh, responses=schemas.TokenPair)
     def post(self, request):
+        token, buckets = self.validated()["refresh"], sign_in.refreshes_of(request)
+        rates.take(buckets, "Too many refresh tokens from this address were not good. Sign in again.")
         try:
-            user, following = refresh.rotate(self.validated()["refresh"])
+            user, session, following = refresh.rotate(token)
         except refresh.InvalidRefreshToken as error:
+            security_log.record("refresh_refused", request)
             raise AuthenticationFailed("Log in again.", code="invalid_refresh_token") from error
-        return self.token_pair(user, following)
+        rates.give_back(buckets)
+        return self.token_pair(user, session, following)
 
 
 class LogOut(TokenView):
-    """End the log-in that a refresh token belongs to."""
+    """End the session that a refresh token belongs to. Within 5 s no server accepts its access tokens."""
 
     serializer_class = schemas.Refresh
 
     @extend_schema(request=schemas.Refresh, responses={204: None})
     def post(self, request):
-        refresh.revoke(self.validated()["refresh"])
+        refresh.end(self.validated()["refresh"])
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class ChangePassword(TokenView):
+    """Set another password. Within 5 s all other sessions have ended; the one that asks goes on."""
+
+    serializer_class = schemas.PasswordChange
+    permission_classes = [IsAuthenticated]
+
+    @extend_schema(request=schemas.PasswordChange, responses={204: None})
+    def post(self, request):
+        body, user = self.validated(), passwords.owner(request.user.pk, request.auth)
+        passwords.prove(user, body["old"], request)
+        schemas.require_strong(body["new"], user, field="new")
+        executed = passwords.change(user, body["new"], request.auth, presented_token(request))
+        security_log.record("password_changed", request, account=user.username)
+        if request.auth is None:
+            # Of a browser: its session is bound to the password.
+            user.refresh_from_db()
+            update_session_auth_hash(request, user)
+        response = Response(status=status.HTTP_204_NO_CONTENT)
+        remember(request, response, executed.token)
+        return response
 
 
 class CheckEmail(CommandView):

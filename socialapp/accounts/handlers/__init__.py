@@ -1,5 +1,5 @@
 """The only writers of users."""
 
-from socialapp.accounts.handlers import profile, registration, verification
+from socialapp.accounts.handlers import passwords, profile, registration, verification
 
-__all__ = ["profile", "registration", "verification"]
+__all__ = ["passwords", "profile", "registration", "verification"]

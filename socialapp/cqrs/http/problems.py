@@ -24,7 +24,7 @@ MEDIA_TYPE = "application/problem+json"
 def to_http(problem: Problem) -> HttpResponse:
     """The document as a plain Django response, for answers that DRF does not make."""
     response = HttpResponse(orjson.dumps(problem.document()), status=problem.status, content_type=MEDIA_TYPE)
-    for name, value in problem.headers.items():
+    for name, value in _headers(problem).items():
         response[name] = value
     response["Cache-Control"] = "no-store"
     response["X-Content-Type-Options"] = "nosniff"
@@ -40,8 +40,16 @@ def problem_response(error: Exception, context: dict) -> HttpResponse | None:
     if getattr(renderer, "format", None) != "api":
         # Not through the view's renderers, which may make YAML of it (the schema) or look for a template (the docs).
         return to_http(problem)
-    headers = problem.headers | {"Cache-Control": "no-store"}
+    headers = _headers(problem) | {"Cache-Control": "no-store"}
     return Response(problem.document(), status=problem.status, headers=headers, content_type=MEDIA_TYPE)
+
+
+def _headers(problem: Problem) -> dict[str, str]:
+    if problem.status != 401:
+        return problem.headers
+    # Not DRF's auth_header: its dispatch sets that, and plain reads go without it.
+    scheme = api_settings.DEFAULT_AUTHENTICATION_CLASSES[0]().authenticate_header(None)
+    return {"WWW-Authenticate": scheme} | problem.headers
 
 
 def to_problem(error: Exception) -> Problem | None:
@@ -85,9 +93,6 @@ def _from_infrastructure(error: Exception) -> Problem | None:
 
 def _from_drf(error: exceptions.APIException) -> Problem:
     headers = {}
-    if error.status_code == 401:
-        # Not error.auth_header: DRF's dispatch sets that, and plain reads go without it.
-        headers["WWW-Authenticate"] = api_settings.DEFAULT_AUTHENTICATION_CLASSES[0]().authenticate_header(None)
     if getattr(error, "wait", None):
         headers["Retry-After"] = f"{int(error.wait) + 1}"
     code = error.get_codes()

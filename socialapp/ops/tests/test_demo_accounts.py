@@ -51,14 +51,14 @@ def test_they_have_a_history(demo):
 
 
 def test_again_changes_nothing(demo, run):
-    events, token = Event.objects.count(), refresh.issue(demo)
+    events, (_, token) = Event.objects.count(), refresh.begin(demo)
     run("demo_accounts")
     assert Event.objects.count() == events
     assert refresh.rotate(token)
 
 
 def test_a_new_password_ends_what_the_old_one_began(demo, run, monkeypatch):
-    token = refresh.issue(demo)
+    _, token = refresh.begin(demo)
     monkeypatch.setenv("DEMO_PASSWORD", "second demo password")
     run("demo_accounts")
     demo.refresh_from_db()

@@ -54,7 +54,7 @@ def present(at, token: str):
     """401 on what needs a user, and on what does not."""
     for address in ("/api/v1/me", "/api/v1/posts"):
         answer = Api(at).get(address, authorization=f"Bearer {token}")
-        assert refused(answer, 401)["code"] in ("invalid_token", "authentication_failed")
+        assert refused(answer, 401)["code"] in ("invalid_token", "token_expired", "authentication_failed")
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 

@@ -5,11 +5,10 @@ import os
 
 from django.contrib.auth.hashers import make_password
 from django.core.management.base import BaseCommand, CommandError
-from django.db import transaction
 from django.db.models.functions import Now
 
-from socialapp.accounts.commands import RegisterUser, SetAccess
-from socialapp.accounts.models import RefreshToken, User
+from socialapp.accounts.commands import RegisterUser, SetAccess, SetPassword
+from socialapp.accounts.models import User
 from socialapp.cqrs import roles
 from socialapp.cqrs.execute import execute
 
@@ -40,18 +39,10 @@ def ensure(username: str, name: str, password: str, *, operator: bool) -> None:
         execute(RegisterUser(username, make_password(password), name=name), actor_id=None)
     user = User.objects.get_by_natural_key(username)
     if not user.check_password(password):
-        change_password(user, password)
+        execute(SetPassword(make_password(password)), actor_id=None, resource_id=user.pk)
     if (user.is_active, user.is_staff) != (True, operator):
         execute(SetAccess(is_active=True, is_staff=operator), actor_id=None, resource_id=user.pk)
-    User.objects.filter(pk=user.pk).update(is_superuser=operator)
+    User.objects.filter(pk=user.pk).exclude(is_superuser=operator).update(is_superuser=operator)
     # Nobody reads this mailbox, and the demo shows what customers get.
     own = {"email": f"{username}@socialapp.example", "email_verified_at": Now()}
     User.objects.filter(pk=user.pk, email="").update(**own)
-
-
-def change_password(user: User, password: str) -> None:
-    """Whoever was logged in with the old password is no longer."""
-    user.set_password(password)
-    with transaction.atomic():
-        user.save(update_fields=["password"])
-        RefreshToken.objects.filter(user=user, revoked_at__isnull=True).update(revoked_at=Now())

@@ -1,0 +1,199 @@
+"""How often passwords may be tried: strangers are slowed down, owners are not. Nobody learns which accounts exist."""
+
+import json
+import logging
+import secrets
+import threading
+
+import pytest
+from django.contrib.auth import authenticate
+from django.http import HttpResponse
+from django.test import RequestFactory
+
+from socialapp.accounts import refresh, sign_in
+from socialapp.cqrs import valkey
+from socialapp.resilience import rates
+from socialapp.resilience.rates import Rate, TooManyRequests
+from socialapp.tests.client import PASSWORD
+
+WRONG = "not this one"
+
+
+@pytest.fixture(autouse=True)
+def closed_breaker():
+    rates.breaker.close()
+    yield
+    rates.breaker.close()
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """Buckets that are emptied soon."""
+    for name, size in (("PER_ACCOUNT_AND_NETWORK", 3), ("PER_ACCOUNT", 6), ("PER_NETWORK", 9)):
+        rate = getattr(sign_in, name)
+        monkeypatch.setattr(sign_in, name, Rate(rate.name, size, 60))
+
+
+def request_from(address: str = "", **cookies: str):
+    request = RequestFactory().post("/api/v1/auth/token", **({"HTTP_X_REAL_IP": address} if address else {}))
+    request.COOKIES |= cookies
+    return request
+
+
+def guess(account: str, address: str, password: str = WRONG, **cookies: str):
+    return authenticate(request_from(address, **cookies), username=account, password=password)
+
+
+def guesses(account: str, address: str, most: int = 50) -> int:
+    """How many one gets from an address before one is stopped."""
+    for number in range(most):
+        try:
+            assert guess(account, address) is None
+        except TooManyRequests as refusal:
+            assert 0 < int(refusal.headers["Retry-After"]) <= 60 and refusal.status == 429
+            return number
+    return most
+
+
+def addresses():
+    return (f"198.51.{secrets.randbelow(250)}.{secrets.randbelow(250)}" for _ in range(100))
+
+
+def test_guesses_from_one_address_are_few(person):
+    assert guesses(person.username, "192.0.2.1") == 3
+
+
+def test_an_address_in_any_case_of_the_name_is_the_same(person):
+    assert guesses(person.username, "192.0.2.1") == 3
+    assert guesses(person.username.upper(), "192.0.2.1") == 0
+
+
+def test_an_account_that_does_not_exist_is_stopped_alike(clean_stores):
+    assert guesses(f"nobody_{secrets.token_hex(4)}", "192.0.2.1") == 3
+
+
+def test_guesses_from_many_addresses_are_few_as_well(person):
+    assert sum(guesses(person.username, address) for address in addresses()) == 6
+
+
+def test_an_ipv6_customer_has_one_address(person):
+    total = sum(guesses(person.username, f"2001:db8:0:{subnet:x}::{host}") for subnet in range(9) for host in range(3))
+    assert total == 3
+
+
+def test_guesses_at_many_accounts_are_few(clean_stores):
+    assert sum(guesses(f"nobody_{number}", "192.0.2.1") for number in range(9)) == 9
+
+
+def test_the_right_password_costs_nothing(person):
+    for _ in range(20):
+        assert guess(person.username, "192.0.2.1", PASSWORD) == person
+
+
+def test_guesses_at_the_same_moment_are_counted(person):
+    barrier, answers = threading.Barrier(12), []
+
+    def one():
+        barrier.wait()
+        try:
+            rates.take([sign_in.PER_ACCOUNT_AND_NETWORK.of(person.username, "192.0.2.1")], "")
+            answers.append(True)
+        except TooManyRequests:
+            answers.append(False)
+
+    threads = [threading.Thread(target=one) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers.count(True) == 3
+
+
+# ---- strangers lock nobody out ----
+
+
+@pytest.fixture
+def attacked(person):
+    """Strangers have emptied the bucket of the account."""
+    refresh.begin(person, sign_in.network_digest(request_from("203.0.113.7")))
+    assert sum(guesses(person.username, address) for address in addresses()) == 6
+    return person
+
+
+def test_a_stranger_waits(attacked):
+    with pytest.raises(TooManyRequests):
+        guess(attacked.username, "203.0.113.8", PASSWORD)
+
+
+def test_an_owner_where_they_signed_in_before_does_not(attacked):
+    assert guess(attacked.username, "203.0.113.7", PASSWORD) == attacked
+
+
+def test_an_owner_on_a_known_device_does_not(attacked):
+    request = request_from("203.0.113.9")
+    request.proved_user = attacked
+    cookie = sign_in.remembers_devices(lambda _: HttpResponse())(request).cookies["device"]
+    assert cookie["httponly"] and cookie["samesite"] == "Lax"
+    assert guess(attacked.username, "203.0.113.9", PASSWORD, device=cookie.value) == attacked
+
+
+def test_anothers_device_is_no_known_one(attacked, clean_stores):
+    forged = sign_in.signing.dumps("somebody_else", salt=sign_in.DEVICE_SALT)
+    for cookie in (forged, "nonsense", ""):
+        with pytest.raises(TooManyRequests):
+            guess(attacked.username, "203.0.113.9", PASSWORD, device=cookie)
+
+
+def test_from_a_known_address_guesses_are_few_too(attacked):
+    assert guesses(attacked.username, "203.0.113.7") == 3
+
+
+# ---- the state store is down ----
+
+
+def test_without_the_state_store_each_process_counts(person, monkeypatch):
+    def unreachable():
+        raise ConnectionError("no state store")
+
+    monkeypatch.setattr(valkey, "state", unreachable)
+    monkeypatch.setattr(rates, "_local", rates.Local())
+    assert guess(person.username, "192.0.2.1", PASSWORD) == person
+    assert guesses(person.username, "192.0.2.1") == 3
+
+
+def test_what_one_process_counts_is_bounded(monkeypatch):
+    monkeypatch.setattr(rates, "MOST_LOCAL", 5)
+    local = rates.Local()
+    for number in range(9):
+        local.take([Rate("r", 1, 60).of(number)])
+    assert len(local._full) == 5
+
+
+def test_a_bucket_fills_again(clean_stores):
+    bucket = [Rate("r", size=1, every=0.2).of(secrets.token_hex(4))]
+    rates.take(bucket, "")
+    with pytest.raises(TooManyRequests):
+        rates.take(bucket, "")
+    threading.Event().wait(0.25)
+    rates.take(bucket, "")
+
+
+# ---- the security log ----
+
+
+def test_failures_are_logged_without_the_password(person, caplog):
+    with caplog.at_level(logging.INFO, logger="socialapp.security"):
+        guess(person.username, "192.0.2.1", "my secret guess")
+        guess('x"\n' + "y" * 100, "192.0.2.1", "my secret guess")
+    first, second = (record.getMessage() for record in caplog.records if record.name == "socialapp.security")
+    document = json.loads(first)
+    assert document["event"] == "sign_in_failed" and document["account"] == person.username
+    assert document["address"] == "192.0.2.1" and document["path"] == "/api/v1/auth/token"
+    assert "my secret guess" not in first + second and "\n" not in second
+    assert len(json.loads(second)["account"]) <= 65
+
+
+def test_what_is_stopped_is_logged(person, caplog):
+    with caplog.at_level(logging.INFO, logger="socialapp.security"):
+        guesses(person.username, "192.0.2.1")
+    assert json.loads(caplog.records[-1].getMessage())["event"] == "sign_in_throttled"
