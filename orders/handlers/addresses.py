@@ -10,7 +10,7 @@ from orders.models.address import SHOWN
 from socialapp.accounts.models import User
 from socialapp.cqrs.commands import Envelope, handles
 from socialapp.cqrs.effects import Effects
-from socialapp.cqrs.problems import Invalid, NotFound, Problem
+from socialapp.cqrs.problems import AccountGone, Invalid, NotFound, Problem
 
 MOST = 50
 
@@ -46,7 +46,7 @@ def _locked(envelope: Envelope) -> list[Address]:
     """The actor's, newest first; nobody else adds, changes or deletes one before the end of the transaction."""
     user = User.objects.select_for_update(no_key=True).filter(pk=envelope.actor_id).first()
     if user is None:
-        raise NotFound("There is no such user.")
+        raise AccountGone()
     return list(Address.objects.filter(user=user).order_by("-pk"))
 
 

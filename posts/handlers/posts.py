@@ -9,7 +9,7 @@ from posts.handlers.rows import insert_posts, living, lock_posts, usernames
 from posts.models import Post
 from socialapp.cqrs.commands import Envelope, handles
 from socialapp.cqrs.effects import Effects
-from socialapp.cqrs.problems import Forbidden, Invalid, Stale
+from socialapp.cqrs.problems import AccountGone, Forbidden, Invalid, Stale
 
 HASHTAG = re.compile(r"(?<![\w&])#(\w{1,100})")
 MOST_HASHTAGS = 30
@@ -27,7 +27,7 @@ def create_post(envelopes: list[Envelope], effects: Effects) -> None:
     for envelope in envelopes:
         command = envelope.command
         if envelope.actor_id not in names:
-            effects.lacks(envelope, envelope.actor_id, Forbidden("Your account is not there any more."))
+            effects.lacks(envelope, envelope.actor_id, AccountGone())
         elif command.media_ids:
             effects.reject(envelope, Invalid("There is no such upload of yours.", code="media_not_found"))
         else:

@@ -10,7 +10,7 @@ from posts.models import Post
 from socialapp.accounts.models import User
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.effects import Effects
-from socialapp.cqrs.problems import Forbidden, Gone, NotFound
+from socialapp.cqrs.problems import AccountGone, Gone, NotFound
 
 
 def lock_posts(post_ids: Iterable[UUID]) -> dict[UUID, Post]:
@@ -66,7 +66,7 @@ def by_users(envelopes: list[Envelope], effects: Effects) -> list[Envelope]:
         if envelope.actor_id in there:
             found.append(envelope)
         else:
-            effects.lacks(envelope, envelope.actor_id, Forbidden("Your account is not there any more."))
+            effects.lacks(envelope, envelope.actor_id, AccountGone())
     return found
 
 

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from django.contrib.auth import get_user_model
 from django.db import Error, connections, transaction
+from psycopg.errors import ForeignKeyViolation
 
 from socialapp.cqrs import clocks, effects, events, roles, servers, settle, statements
 from socialapp.cqrs.commands import Envelope
@@ -17,7 +19,7 @@ from socialapp.cqrs.effects import Claimed, Effects
 from socialapp.cqrs.failures import is_infrastructure
 from socialapp.cqrs.ids import new_id, partition_of
 from socialapp.cqrs.models import CommandResult
-from socialapp.cqrs.problems import IdempotencyKeyReused, Problem, Unavailable
+from socialapp.cqrs.problems import AccountGone, IdempotencyKeyReused, Problem, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +123,7 @@ def _perform(envelopes: list[Envelope], token: Token | None) -> Performed | None
             performed = Performed(stamped, found, _commit(found))
     except Error as error:
         if performed is None and not is_infrastructure(error):
+            _require_actor(envelopes, error)
             raise
         # Also of a server that answers: it may have become a replica.
         connections["default"].close()
@@ -128,6 +131,15 @@ def _perform(envelopes: list[Envelope], token: Token | None) -> Performed | None
             raise Unavailable(_told(error, committing)) from error
         logger.warning("the primary failed after a commit: %s", error)
     return performed
+
+
+def _require_actor(envelopes: list[Envelope], error: Error) -> None:
+    """Raises AccountGone when a foreign key failed because the actor has no account."""
+    actor_id = envelopes[0].actor_id
+    if not actor_id or not isinstance(error.__cause__, ForeignKeyViolation):
+        return
+    if not get_user_model().objects.using("default").filter(pk=actor_id).exists():
+        raise AccountGone() from error
 
 
 def _told(error: Exception, committing: bool) -> str:

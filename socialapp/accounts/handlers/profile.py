@@ -7,7 +7,7 @@ from socialapp.accounts.events import AccessSet, ProfileEdited
 from socialapp.accounts.models import User
 from socialapp.cqrs.commands import Envelope, handles
 from socialapp.cqrs.effects import Effects
-from socialapp.cqrs.problems import NotFound
+from socialapp.cqrs.problems import AccountGone, NotFound
 
 
 @handles(EditProfile)
@@ -38,7 +38,8 @@ def _change(envelopes: list[Envelope], effects: Effects, fields: list[str], chan
     for envelope in envelopes:
         user = users.get(envelope.resource_id)
         if user is None:
-            effects.reject(envelope, NotFound("There is no such user."))
+            own = envelope.resource_id == envelope.actor_id
+            effects.reject(envelope, AccountGone() if own else NotFound("There is no such user."))
             continue
         event = change(user, envelope.command)
         user.sequence += 1

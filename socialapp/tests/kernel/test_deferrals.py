@@ -90,7 +90,7 @@ def test_it_waits_for_five_seconds_at_most(post, newcomer, clock):
     clock(deferrals.PAUSE)
     apply.drain(PARTITION)
     outcome = outcomes.lookup([early.command_id])[early.command_id]
-    assert (outcome.status, outcome.problem["status"]) == ("rejected", 403)
+    assert (outcome.status, outcome.problem["status"]) == ("rejected", 401)
     assert waiting() == 0 and not DeadLetter.objects.filter(pk=early.command_id).exists()
 
 
