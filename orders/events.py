@@ -4,7 +4,7 @@ from socialapp.cqrs import keys
 from socialapp.cqrs.events import event, makes_stale
 
 
-@event("category")
+@event("category", published=True)
 class CategorySaved:
     """former_path: where it was before; "" when it is new."""
 
@@ -14,7 +14,7 @@ class CategorySaved:
     former_path: str
 
 
-@event("product")
+@event("product", published=True)
 class ProductAdded:
     """stock: units to begin with. category_path: "" for none."""
 
@@ -29,7 +29,7 @@ class ProductAdded:
     stock: int
 
 
-@event("product")
+@event("product", published=True)
 class ProductEdited:
     """former_path: of the category it was in before."""
 
@@ -44,7 +44,7 @@ class ProductEdited:
     is_sold: bool
 
 
-@event("product")
+@event("product", published=True)
 class StockCorrected:
     """stock: units after it."""
 
@@ -54,7 +54,7 @@ class StockCorrected:
     reason: str
 
 
-@event("product")
+@event("product", published=True)
 class ProductImagesChanged:
     """files: names in the storage, in their order. removed: those whose files are about to be deleted."""
 
@@ -63,7 +63,7 @@ class ProductImagesChanged:
     removed: tuple[str, ...]
 
 
-@event("product")
+@event("product", published=True)
 class StockTaken:
     """By an order. stock: units after it."""
 
@@ -73,7 +73,7 @@ class StockTaken:
     stock: int
 
 
-@event("product")
+@event("product", published=True)
 class StockReturned:
     product_id: str
     order_id: str
@@ -81,7 +81,7 @@ class StockReturned:
     stock: int
 
 
-@event("order")
+@event("order", published=True)
 class OrderPlaced:
     """items: lines as orders/lines.py spells them. address_id: of an OrderAddress, "" for none.
 
@@ -99,7 +99,7 @@ class OrderPlaced:
     payment: str
 
 
-@event("order")
+@event("order", published=True)
 class OrderItemsChanged:
     order_id: str
     user_id: str
@@ -108,7 +108,7 @@ class OrderItemsChanged:
     total: str
 
 
-@event("order")
+@event("order", published=True)
 class OrderAddressChanged:
     order_id: str
     user_id: str
@@ -116,7 +116,7 @@ class OrderAddressChanged:
     address_id: str
 
 
-@event("order")
+@event("order", published=True)
 class OrderPaid:
     """former: the status before, as in all that follow."""
 
@@ -127,7 +127,7 @@ class OrderPaid:
     payment: str
 
 
-@event("order")
+@event("order", published=True)
 class OrderPaymentFailed:
     """reason: the gateway's, for people."""
 
@@ -139,7 +139,7 @@ class OrderPaymentFailed:
     reason: str
 
 
-@event("order")
+@event("order", published=True)
 class OrderShipped:
     order_id: str
     user_id: str
@@ -147,7 +147,7 @@ class OrderShipped:
     former: str
 
 
-@event("order")
+@event("order", published=True)
 class OrderDelivered:
     order_id: str
     user_id: str
@@ -155,7 +155,7 @@ class OrderDelivered:
     former: str
 
 
-@event("order")
+@event("order", published=True)
 class OrderCancelled:
     """payment: "refunding" when money has to go back, "under_way" or "unknown" when it may have to."""
 
@@ -167,7 +167,7 @@ class OrderCancelled:
     reason: str
 
 
-@event("order")
+@event("order", published=True)
 class PaymentMoved:
     """What became of the money while the order's status stayed. reason: the gateway's, "" for none."""
 

@@ -4,7 +4,7 @@ from socialapp.cqrs import keys
 from socialapp.cqrs.events import event, makes_stale
 
 
-@event("post")
+@event("post", published=True)
 class PostCreated:
     post_id: str
     author_id: str
@@ -13,33 +13,33 @@ class PostCreated:
     hashtags: tuple[str, ...]
 
 
-@event("post")
+@event("post", published=True)
 class PostEdited:
     post_id: str
     text: str
     hashtags: tuple[str, ...]
 
 
-@event("post")
+@event("post", published=True)
 class PostDeleted:
     post_id: str
     author_id: str
     author_username: str
 
 
-@event("post")
+@event("post", published=True)
 class PostLiked:
     post_id: str
     user_id: str
 
 
-@event("post")
+@event("post", published=True)
 class PostUnliked:
     post_id: str
     user_id: str
 
 
-@event("post")
+@event("post", published=True)
 class CommentCreated:
     post_id: str
     comment_id: str
@@ -47,7 +47,7 @@ class CommentCreated:
     text: str
 
 
-@event("post")
+@event("post", published=True)
 class CommentDeleted:
     post_id: str
     comment_id: str

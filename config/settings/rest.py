@@ -5,7 +5,8 @@ REST_FRAMEWORK = {
         "socialapp.identity.authentication.BearerAuthentication",
         "socialapp.identity.authentication.BrowserAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticatedOrReadOnly"],
+    # Private, unless a view says otherwise.
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": [
         "socialapp.cqrs.http.parsers.StrictJSONParser",
         "socialapp.cqrs.http.parsers.StrictFormParser",

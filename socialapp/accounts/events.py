@@ -4,13 +4,13 @@ from socialapp.cqrs import keys
 from socialapp.cqrs.events import event, makes_stale
 
 
-@event("user")
+@event("user", published=True)
 class UserRegistered:
     username: str
     name: str
 
 
-@event("user")
+@event("user", published=True)
 class ProfileEdited:
     username: str
     name: str

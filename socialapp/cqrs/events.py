@@ -21,10 +21,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EventType:
+    """published: whether other teams may learn of it (socialapp/publishing)."""
+
     cls: type
     name: str
     version: int
     aggregate: str
+    published: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,13 @@ _by_class: dict[type, EventType] = {}
 _stale: dict[type, list[Callable]] = {}
 
 
-def event(aggregate: str, *, version: int = 1):
-    """Declare an event class of `aggregate`; it becomes a frozen dataclass of primitives."""
+def event(aggregate: str, *, version: int = 1, published: bool = False):
+    """Declare an event class of `aggregate`; it becomes a frozen dataclass of primitives. It stays in this system
+    unless it is `published`."""
 
     def declare(cls: type) -> type:
         cls = dataclass(frozen=True, slots=True)(cls)
-        declared = EventType(cls, cls.__name__, version, aggregate)
+        declared = EventType(cls, cls.__name__, version, aggregate, published)
         if (declared.name, version) in _types:
             raise RuntimeError(f"{declared.name} version {version} is declared twice")
         _types[declared.name, version] = _by_class[cls] = declared

@@ -1,5 +1,7 @@
 """How an event looks outside: CloudEvents 1.0 in JSON (https://github.com/cloudevents/spec, JSON event format)."""
 
+from collections.abc import Sequence
+
 import orjson
 
 from socialapp.cqrs import events
@@ -11,6 +13,11 @@ MEDIA_TYPE = "application/cloudevents+json; charset=utf-8"
 def identity(recorded: Recorded) -> str:
     """The same whenever an event is published again, and no other event's, also if a failover lost one."""
     return f"{recorded.aggregate_id}/{recorded.aggregate_version}/{recorded.command_id}"
+
+
+def published(recorded: Sequence[Recorded]) -> list[Recorded]:
+    """Those that say that they may leave the system."""
+    return [one for one in recorded if events.type_of(one.event).published]
 
 
 def encode(recorded: Recorded) -> bytes:

@@ -31,7 +31,13 @@ class Refused(ValueError):
 
 
 def publish(recorded: list[Recorded]) -> None:
-    """Publish, and wait until all in-sync replicas have it. Raises OutsideUnreachable, or Refused."""
+    """Publish what is to be published, and wait until all in-sync replicas have it.
+
+    Raises OutsideUnreachable, or Refused.
+    """
+    recorded = cloudevents.published(recorded)
+    if not recorded:
+        return
     if not _breaker.admits():
         raise OutsideUnreachable("Kafka failed a moment ago")
     try:

@@ -24,10 +24,11 @@ class NotOnDisk(RedisError):
 
 
 def publish(recorded: list[Recorded]) -> None:
-    """Append entries {id, type, event}, on disk when this returns.
+    """Append entries {id, type, event} of those that are published, on disk when this returns.
 
     Raises valkey.UNREACHABLE: then some may have been appended.
     """
+    recorded = cloudevents.published(recorded)
     client = get_redis_connection("event_stream")
     server = valkey.server_of(client, settings.EVENTS_STREAM)
     try:

@@ -13,8 +13,10 @@ from django.utils.http import parse_etags
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
+from rest_framework.permissions import AllowAny, IsAuthenticatedOrReadOnly
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
+from rest_framework.views import APIView
 
 from socialapp.cqrs import joined
 from socialapp.cqrs.fragments import Entities, Fragment, Lists, Page
@@ -29,8 +31,52 @@ GATEWAY_SECONDS = "1"
 SURROGATE = "stale-while-revalidate=1, stale-if-error=60"
 
 
+# A plain read, and a hit in front of Django's cycle, ask none of these: what they refuse would be shown.
+UNASKED = (
+    "authentication_classes", "get_authenticators", "perform_authentication",
+    "get_permissions", "check_permissions", "check_object_permissions",
+)  # fmt: skip
+# Of DRF's permissions, those that let everybody read. One of ours says `admits_every_reader`.
+OPEN = (AllowAny, IsAuthenticatedOrReadOnly)
+
+
+class NotPublic(TypeError):
+    """A view that answers everybody was told to ask who reads."""
+
+
+def _asked_by(base: type) -> list[str]:
+    """What a class asks of a reader, DRF's own classes apart. Also a mixin that comes too late to have an effect."""
+    if base.__module__.startswith("rest_framework."):
+        return []
+    asked = [name for name in UNASKED if name in vars(base)]
+    permissions = vars(base).get("permission_classes", ())
+    return asked + [permission.__name__ for permission in permissions if not _admits_every_reader(permission)]
+
+
+def _admits_every_reader(permission: type) -> bool:
+    return permission in OPEN or getattr(permission, "admits_every_reader", False)
+
+
 class PublicRead(GenericAPIView):
-    """GET of something whose body is the same for every reader. Subclasses say which fragment it is."""
+    """GET of something whose body is the same for every reader. Subclasses say which fragment it is.
+
+    Whoever asks is answered, and shared caches keep the answer; so a subclass that asks for a permission or an
+    authentication is refused when it is defined. What must be authorised extends another base.
+    """
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        asking = [asked for base in cls.__mro__ if base is not PublicRead for asked in _asked_by(base)]
+        if asking:
+            raise NotPublic(
+                f"{cls.__qualname__} is a PublicRead, which answers everybody and is kept by shared caches, so that "
+                f"{', '.join(asking)} would be ignored. Extend GenericAPIView and answer `private, no-store`."
+            )
+
+    def get_permissions(self):
+        """Everybody reads, unless a mixin of writes has permissions, which hold for its methods."""
+        declared = self.permission_classes is not APIView.permission_classes
+        return super().get_permissions() if declared else [IsAuthenticatedOrReadOnly()]
 
     def fragment(self, request: HttpRequest, **kwargs) -> Fragment:
         raise NotImplementedError

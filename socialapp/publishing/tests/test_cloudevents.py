@@ -40,6 +40,31 @@ def test_an_identity_is_of_one_event_only(recorded):
     assert cloudevents.identity(lost_and_replaced) != cloudevents.identity(recorded)
 
 
+def test_an_event_stays_in_the_system_unless_it_says_otherwise():
+    try:
+
+        @events.event("bookmark")
+        class PostBookmarked:
+            post_id: str
+
+        happened = Recorded(PostBookmarked("1"), uuid4(), 1, datetime.now(UTC), uuid4())
+        assert cloudevents.published([happened]) == []
+    finally:
+        events._types.pop(("PostBookmarked", 1))
+
+
+def test_these_events_are_published_and_no_others():
+    """Whoever publishes another one decides here that other teams may learn of it."""
+    assert {declared.name for declared in events.all_types() if declared.published} == {
+        "UserRegistered", "ProfileEdited",
+        "PostCreated", "PostEdited", "PostDeleted", "PostLiked", "PostUnliked", "CommentCreated", "CommentDeleted",
+        "CategorySaved", "ProductAdded", "ProductEdited", "ProductImagesChanged", "StockCorrected", "StockTaken",
+        "StockReturned",
+        "OrderPlaced", "OrderItemsChanged", "OrderAddressChanged", "OrderPaid", "OrderPaymentFailed", "OrderShipped",
+        "OrderDelivered", "OrderCancelled", "PaymentMoved",
+    }  # fmt: skip
+
+
 def test_no_event_carries_what_must_not_leave():
     names = [field.name for declared in events.all_types() for field in fields(declared.cls)]
     assert names and not [name for name in names if PRIVATE.search(name)]

@@ -8,7 +8,9 @@ from django_redis import get_redis_connection
 
 from config.settings import caches
 from deploy.embedded import binaries
+from socialapp.accounts.commands import SetAccess
 from socialapp.cqrs import consumers, valkey
+from socialapp.cqrs.execute import execute
 from socialapp.cqrs.models import ParkedEvent
 from socialapp.publishing import streams
 from socialapp.publishing.consumers import LANES
@@ -57,6 +59,14 @@ def test_each_aggregates_events_come_in_order(subscribed, happen, received):
             sequences[event["subject"]].append((int(event["sequence"]), event["_type"]))
     told = [(1, "PostCreated"), (2, "PostLiked"), (3, "PostUnliked")]
     assert sequences == dict.fromkeys(posts, told)
+
+
+def test_an_event_that_is_not_published_does_not_leave(subscribed, happen, received, author):
+    run = subscribed(streams.publish)
+    execute(SetAccess(is_active=True, is_staff=True), actor_id=None, resource_id=author)
+    happen()
+    run()
+    assert "AccessSet" not in {event["_type"] for event in received()}
 
 
 def test_while_the_server_is_down_nothing_is_parked_or_skipped(subscribed, happen, received, server, stream, settings):
