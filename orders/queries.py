@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.contrib.postgres.search import SearchQuery
+from django.db import connections
 from django.db.models import Func, OuterRef, Q, QuerySet, Subquery, TextField
 from django.db.models.functions import Cast, JSONObject
 
@@ -84,6 +85,15 @@ def list_products(wanted: Wanted, *, before: UUID | None, limit: int, using: str
         query = SearchQuery(wanted.words, search_type="websearch", config="simple")
         products = products.annotate(searched=SEARCHED).filter(searched=query)
     return _ids_before(products, before, limit)
+
+
+def has_a_word_to_find(words: str, using: str) -> bool:
+    """Whether an index can answer a search: in each of its alternatives one word must be there. What only leaves words
+    out would be compared with every product (https://www.postgresql.org/docs/18/textsearch-features.html, querytree).
+    """
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT querytree(websearch_to_tsquery('simple', %s)) NOT IN ('', 'T')", [words])
+        return cursor.fetchone()[0]
 
 
 def list_ids_in_category(*, path: str, before: UUID | None, limit: int, using: str) -> list[UUID]:

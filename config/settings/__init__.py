@@ -87,6 +87,7 @@ from config.settings.kernel import (
     LOG_RETAINED_SHARE,
     LOG_RETENTION,
     MOST_READS,
+    MOST_SEARCHES,
     MOST_WAITERS,
     REPLICA_MAX_LAG,
     REPLICA_TIMEOUT,

@@ -22,6 +22,10 @@ FENCE_WRITES_ON_SPLIT_BRAIN = env.bool("FENCE_WRITES_ON_SPLIT_BRAIN", default=Fa
 # (config/settings/databases.py): the rest are for requests that are not answered from fragments.
 MOST_READS = env.int("MOST_READS", default=12)
 
+# How many searches of one server process may be at the databases at a time; more wait for half a second, then they are
+# answered 503 `overloaded`. What a cache can answer is no search.
+MOST_SEARCHES = env.int("MOST_SEARCHES", default=2)
+
 # How long a command's outcome stays in the log's memory; afterwards its row in Postgres answers. Like the time of
 # idempotency keys it shrinks (to 10 s, and to 10 minutes) while the log is between 25 and 50 % full.
 COMMAND_RESULT_TTL = env.int("COMMAND_RESULT_TTL", default=120)

@@ -4,6 +4,7 @@ import re
 from decimal import Decimal
 from uuid import UUID
 
+from django.conf import settings
 from django.http import HttpRequest
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.generics import GenericAPIView
@@ -14,13 +15,20 @@ from orders import fragments, queries
 from orders.api.schemas import AddressAnswer, AddressesAnswer, CategoriesAnswer, ProductAnswer
 from orders.money import amount
 from orders.queries import Wanted
+from socialapp.cqrs.concurrency import Limit, Overloaded
 from socialapp.cqrs.cursors import decode_cursor, invalid_parameter
+from socialapp.cqrs.fragments import Page
 from socialapp.cqrs.http.pages import page_request
 from socialapp.cqrs.http.reads import EntityRead, ListRead, page_of
 from socialapp.cqrs.problems import Invalid, NotFound
 from socialapp.cqrs.routing import read_with
+from socialapp.cqrs.timeouts import OutOfTime, within
 
 LONGEST_WORDS = 200
+# Seconds of a database; others wait meanwhile.
+LONGEST_SEARCH = 1.0
+# Lists that no cache has: by words or prices. Each may take a core of a database for LONGEST_SEARCH.
+searches = Limit(settings.MOST_SEARCHES, "searches")
 PATH = re.compile(r"[A-Za-z0-9_-]{1,50}(/[A-Za-z0-9_-]{1,50}){0,9}")
 FILTERS = [
     OpenApiParameter("category", str, description="the path of a category: what is in it and below it"),
@@ -63,7 +71,8 @@ class ReadProducts(ListRead):
             return super().fragment(request, path=wanted.path)
         asked = page_request(request, self.filters)
         before = decode_cursor(asked.cursor, self.lists.order)
-        page = read_with(lambda using: fragments.page(wanted, asked.limit, before, using)).result
+        with searches.held():
+            page = read_with(lambda using: search(wanted, asked.limit, before, using)).result
         return self._joined(request, asked, page, self.entities.get_existing(page.identifiers))
 
     def cached(self, request):
@@ -76,6 +85,17 @@ class ReadProducts(ListRead):
     @extend_schema(parameters=[*FILTERS, *PAGE], responses=page_of(ProductAnswer))
     def get(self, request, **kwargs):
         return super().get(request, **kwargs)
+
+
+def search(wanted: Wanted, limit: int, before: UUID | None, using: str) -> Page:
+    """Raises Problem for words that leave out and find nothing, and Overloaded after LONGEST_SEARCH."""
+    try:
+        with within(LONGEST_SEARCH, using):
+            if wanted.words and not queries.has_a_word_to_find(wanted.words, using):
+                raise invalid_parameter("q", "Name a word that is to be found; a minus only leaves out.")
+            return fragments.page(wanted, limit, before, using)
+    except OutOfTime as error:
+        raise Overloaded("The search took too long. Narrow it, or send it again later.") from error
 
 
 def wanted_of(request: HttpRequest) -> Wanted:
