@@ -23,7 +23,7 @@ COLUMNS = {
     "accounts.User": Columns(
         "id username name bio email email_verified_at is_active is_staff is_superuser date_joined follower_count"
         " following_count post_count password_digest rights_version",
-        "password last_login sequence",
+        "password last_login sequence profile_edited_at",
     ),
     "accounts.User_groups": Columns(withheld="id user_id group_id"),
     "accounts.User_user_permissions": Columns(withheld="id user_id permission_id"),

@@ -9,7 +9,7 @@ from posts.handlers.rows import insert_posts, living, lock_posts, usernames
 from posts.models import Post
 from socialapp.cqrs.commands import Envelope, handles
 from socialapp.cqrs.effects import Effects
-from socialapp.cqrs.problems import AccountGone, Forbidden, Invalid, Stale
+from socialapp.cqrs.problems import AccountGone, Forbidden, Invalid, Overtaken, Stale
 
 HASHTAG = re.compile(r"(?<![\w&])#(\w{1,100})")
 MOST_HASHTAGS = 30
@@ -95,5 +95,8 @@ def _changeable(posts: dict, envelope: Envelope, effects: Effects) -> Post | Non
         return None
     if command.expected_version not in (None, post.version):
         effects.reject(envelope, Stale(f"The post is at version {post.version} by now; read it again."))
+        return None
+    if command.expected_version is None and effects.is_overtaken(envelope, post.edited_at):
+        effects.reject(envelope, Overtaken("The post was edited by a later command; read it, and send yours again."))
         return None
     return post

@@ -51,6 +51,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     rights_version: rises when the password changes or a right is lost, however it is written: a trigger of the table
     raises it and adds a Revocation. Sessions and access tokens with an older one have ended.
+    profile_edited_at: when the last EditProfile that was applied was accepted.
     password_digest: what sessions are bound to. The read role may see it, but not `password`; the salt within that has
     128 random bits, so that nobody can try passwords against the digest.
     """
@@ -68,6 +69,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     following_count = models.PositiveIntegerField(default=0)
     post_count = models.PositiveIntegerField(default=0)
     sequence = models.BigIntegerField(default=0, editable=False)
+    profile_edited_at = models.DateTimeField(null=True, editable=False)
     password_digest = models.GeneratedField(
         expression=Digest("password"), output_field=models.CharField(max_length=64), db_persist=True
     )

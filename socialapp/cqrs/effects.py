@@ -66,6 +66,14 @@ class Effects:
     def reject(self, envelope: Envelope, problem: Problem) -> None:
         self.problems[envelope.id] = problem
 
+    def is_overtaken(self, envelope: Envelope, changed_at: datetime | None) -> bool:
+        """Whether what a command overwrites was last changed by one that was accepted after it.
+
+        That happens when a dead letter is requeued, or when `reapply_log` reads what a failover has lost. A change that
+        is dated into the future was made by a clock that was ahead, and tells nothing.
+        """
+        return changed_at is not None and envelope.accepted_at < changed_at <= self.now
+
     def first_rows(self, envelope: Envelope) -> list[tuple]:
         """Of the statement with which the command's handler begins (commands.py); once per command."""
         if self.rows is not None:

@@ -74,6 +74,12 @@ class Stale(Problem):
     status, code, title = 412, "stale", "The resource has changed since it was read"
 
 
+class Overtaken(Problem):
+    """A command that is applied late, without an expected version, would undo a change that was accepted after it."""
+
+    status, code, title = 409, "stale", "A later change has been applied already"
+
+
 class Invalid(Problem):
     status, code, title = 422, "invalid", "The request cannot be carried out"
 
