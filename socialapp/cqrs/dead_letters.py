@@ -8,6 +8,7 @@ whoever finds it so (this process, or beat) appends it again; a double is droppe
 import logging
 import traceback
 from collections.abc import Iterable
+from dataclasses import dataclass
 from uuid import UUID
 
 import orjson
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 State, Action = DeadLetter.State, DeadLetterStep.Action
 REPEAT_BATCH = 500
+RETRIED = "The decision is recorded: the command is sent again every few seconds until the log takes it."
 
 
 class AlreadyDecided(Problem):
@@ -83,16 +85,30 @@ def _storable(value: object) -> object:
     return {name: _storable(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
+@dataclass(frozen=True, slots=True)
+class Requeued:
+    """A decision that is recorded. delayed: why the log does not have the command yet, for people; "" when it has."""
+
+    executed: Executed
+    delayed: str = ""
+
+
 def requeue(
     letter_id: UUID, decision: RequeueDeadLetter, *, actor_id: UUID | None = None, token: Token | None = None
-) -> Executed:
-    """Send a command back into the log under its own id and stamp. Raises the Problem of a refusal."""
+) -> Requeued:
+    """Send a command back into the log under its own id and stamp. Raises the Problem of a refusal.
+
+    When the log does not take it, the decision stands all the same, and beat carries it out.
+    """
     executed = execute(decision, actor_id=actor_id, resource_id=letter_id, token=token)
+    letter = DeadLetter.objects.using("default").filter(pk=letter_id, state=State.REQUEUING).first()
+    if letter is None:
+        return Requeued(executed)
     try:
-        _append(DeadLetter.objects.using("default").filter(pk=letter_id, state=State.REQUEUING))
+        delayed = _append(letter)
     except valkey.UNREACHABLE as error:
-        logger.warning("%s goes back into the log when that answers again: %s", letter_id, error)
-    return executed
+        delayed = f"The command log does not take commands now ({error})."
+    return Requeued(executed, f"{delayed} {RETRIED}" if delayed else "")
 
 
 def discard(
@@ -109,20 +125,41 @@ def grouped(letters: QuerySet) -> QuerySet:
 
 
 def append_left_behind() -> None:
-    """Append what was decided by somebody who died, or lost the log, before the log had it."""
-    _append(DeadLetter.objects.using("default").filter(state=State.REQUEUING)[:REPEAT_BATCH])
+    """Append what was decided by a process that died, or that lost the log, before the log had it.
+
+    Each letter by itself: one that cannot be appended delays no other. Raises valkey.UNREACHABLE.
+    """
+    last = UUID(int=0)
+    requeuing = DeadLetter.objects.using("default").filter(state=State.REQUEUING).order_by("pk")
+    while letters := list(requeuing.filter(pk__gt=last)[:REPEAT_BATCH]):
+        for letter in letters:
+            delayed = _append(letter)
+            if delayed:
+                logger.warning("dead letter %s is not back in the log: %s", letter.pk, delayed)
+        last = letters[-1].pk
 
 
-def _append(letters: Iterable[DeadLetter]) -> None:
-    for letter in letters:
+def _append(letter: DeadLetter) -> str:
+    """Why the log does not have it yet; "" when it has. Raises valkey.UNREACHABLE."""
+    try:
         envelope = Envelope.decode(orjson.dumps(letter.envelope))
         # The outcome `failed` may still be in the log's memory, and an append does not replace a status.
         log.forget(envelope.id)
         appended = log.append(envelope, after_stamp=0)
-        # Only if it has not been buried again meanwhile.
-        DeadLetter.objects.filter(pk=letter.pk, state=State.REQUEUING).update(state=State.REQUEUED)
-        if appended.wake:
-            waking.wake_partition(letter.partition, appended.wake)
+    except UnknownCommand as error:
+        return f"This server does not know the command: {error}."
+    except log.Full:
+        return f"Too many commands wait in partition {letter.partition} of the command log."
+    except valkey.UNREACHABLE:
+        raise
+    except Exception:
+        logger.exception("dead letter %s cannot be appended to the log", letter.pk)
+        return "It cannot be appended to the command log; the worker's log says why."
+    # Only if it has not been buried again meanwhile.
+    DeadLetter.objects.filter(pk=letter.pk, state=State.REQUEUING).update(state=State.REQUEUED)
+    if appended.wake:
+        waking.wake_partition(letter.partition, appended.wake)
+    return ""
 
 
 @handles(RequeueDeadLetter)
@@ -153,7 +190,7 @@ def discard_dead_letter(envelopes: list[Envelope], effects: Effects) -> None:
 def _waiting(envelopes: list[Envelope], effects: Effects) -> Iterable[tuple[Envelope, DeadLetter]]:
     """Each with its letter, locked; what is not buried is rejected."""
     for envelope in envelopes:
-        letter = DeadLetter.objects.select_for_update().filter(pk=envelope.resource_id).first()
+        letter = DeadLetter.objects.select_for_update(no_key=True).filter(pk=envelope.resource_id).first()
         if letter is None:
             effects.reject(envelope, NotFound("There is no such dead letter."))
         elif letter.state != State.BURIED:

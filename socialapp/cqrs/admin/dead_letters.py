@@ -17,8 +17,7 @@ from django.utils.html import format_html, format_html_join
 
 from socialapp.cqrs import dead_letters
 from socialapp.cqrs.admin.base import CommandAdmin, ReadOnlyAdmin, preformatted
-from socialapp.cqrs.dead_letters import DiscardDeadLetter, RequeueDeadLetter
-from socialapp.cqrs.execute import Executed
+from socialapp.cqrs.dead_letters import DiscardDeadLetter, Requeued, RequeueDeadLetter
 from socialapp.cqrs.models import CommandResult, DeadLetter, DeadLetterStep
 from socialapp.cqrs.problems import Problem
 
@@ -58,13 +57,13 @@ class PayloadForm(ReasonForm):
         return self.cleaned_data["payload"]
 
 
-def _requeue(letter_id: UUID, by: str, words: dict, **who) -> Executed:
+def _requeue(letter_id: UUID, by: str, words: dict, **who) -> Requeued:
     decision = RequeueDeadLetter(by, words["reason"], words.get("payload"))
     return dead_letters.requeue(letter_id, decision, **who)
 
 
-def _discard(letter_id: UUID, by: str, words: dict, **who) -> Executed:
-    return dead_letters.discard(letter_id, DiscardDeadLetter(by, words["reason"]), **who)
+def _discard(letter_id: UUID, by: str, words: dict, **who) -> Requeued:
+    return Requeued(dead_letters.discard(letter_id, DiscardDeadLetter(by, words["reason"]), **who))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class Decision:
     consequence: str
     done: str
     form: type[ReasonForm]
-    decide: Callable[..., Executed]
+    decide: Callable[..., Requeued]
 
 
 AGAIN = "It goes back into the log under the same id; whoever asks for the command sees what becomes of it."
@@ -221,8 +220,10 @@ class DeadLetterAdmin(CommandAdmin):
 
     def _decide(self, request, letter: DeadLetter, name: str, words: dict) -> None:
         who = {"actor_id": request.user.pk, "token": request.consistency_token}
-        executed = DECISIONS[name].decide(letter.pk, request.user.get_username(), words, **who)
-        request.consistency_token = executed.token
+        decided = DECISIONS[name].decide(letter.pk, request.user.get_username(), words, **who)
+        request.consistency_token = decided.executed.token
+        if decided.delayed:
+            self.message_user(request, f"{letter}: {decided.delayed}", messages.WARNING)
 
     def _ask(self, request, name: str, form: forms.Form, letters: list[DeadLetter]) -> HttpResponse:
         context = {

@@ -1,10 +1,15 @@
 """Dead letters: requeued under their own id, edited, discarded; every decision leaves a trace."""
 
+from datetime import timedelta
+
 import orjson
 import pytest
+from django.utils.timezone import now
 
-from posts.commands import CreateComment, CreatePost, LikePost, UnlikePost
-from posts.models import Comment, Like
+from posts.commands import CreateComment, CreatePost, DeletePost, EditPost, LikePost, UnlikePost
+from posts.models import Comment, Like, Post
+from socialapp.accounts.commands import EditProfile
+from socialapp.accounts.models import User
 from socialapp.cqrs import commands, dead_letters, log, outcomes, payloads, valkey
 from socialapp.cqrs.commands import find
 from socialapp.cqrs.dead_letters import AlreadyDecided, DiscardDeadLetter, RequeueDeadLetter
@@ -226,3 +231,124 @@ def test_a_key_that_was_forgotten_does_not_come_back(letter, drain_all):
     dead_letters.requeue(letter.pk, AGAIN)
     drain_all()
     assert CommandResult.objects.get(pk=letter.pk).idempotency_key is None
+
+
+# Commands that overwrite what is there: (the one that failed, the later one, what is read of it).
+OVERWRITING = {
+    "EditPost": (EditPost("old"), EditPost("new"), lambda post, author: Post.objects.get(pk=post).text == "new"),
+    "EditPost, then DeletePost": (
+        DeletePost(),
+        EditPost("new"),
+        lambda post, author: Post.objects.get(pk=post).deleted_at is None,
+    ),
+    "EditProfile": (
+        EditProfile(name="old"),
+        EditProfile(bio="new"),
+        lambda post, author: (User.objects.get(pk=author).name, User.objects.get(pk=author).bio) == ("", "new"),
+    ),
+}
+
+
+@pytest.mark.parametrize("pair", OVERWRITING)
+def test_a_requeued_command_does_not_undo_a_later_one(author, drain_all, handler, pair):
+    failing, later, shows_the_later_one = OVERWRITING[pair]
+    post = submit(CreatePost("first"), actor_id=author).resource_id
+    target = author if isinstance(failing, EditProfile) else post
+    drain_all()
+    handler.breaks(type(failing))
+    early = submit(failing, actor_id=author, resource_id=target)
+    drain_all()
+    handler.mend()
+    submit(later, actor_id=author, resource_id=target)
+    drain_all()
+    dead_letters.requeue(early.command_id, AGAIN)
+    drain_all()
+    outcome = outcomes.lookup([early.command_id])[early.command_id]
+    assert (outcome.status, outcome.problem["code"], outcome.problem["status"]) == ("rejected", "stale", 409)
+    assert shows_the_later_one(post, author)
+
+
+@pytest.mark.parametrize(("expected", "text"), [(2, "old"), (1, "new")])
+def test_with_an_expected_version_that_decides(author, drain_all, handler, expected, text):
+    post = submit(CreatePost("first"), actor_id=author).resource_id
+    drain_all()
+    handler.breaks(EditPost)
+    early = submit(EditPost("old", expected_version=expected), actor_id=author, resource_id=post)
+    drain_all()
+    handler.mend()
+    submit(EditPost("new"), actor_id=author, resource_id=post)
+    drain_all()
+    dead_letters.requeue(early.command_id, AGAIN)
+    drain_all()
+    assert Post.objects.get(pk=post).text == text
+
+
+def test_nothing_later_was_changed(author, drain_all, handler):
+    """Likes and comments that came later are no reason to refuse an edit."""
+    post = submit(CreatePost("first"), actor_id=author).resource_id
+    drain_all()
+    handler.breaks(EditPost)
+    early = submit(EditPost("edited"), actor_id=author, resource_id=post)
+    drain_all()
+    handler.mend()
+    submit(LikePost(), actor_id=author, resource_id=post)
+    submit(CreateComment(str(post), "first"), actor_id=author)
+    drain_all()
+    dead_letters.requeue(early.command_id, AGAIN)
+    drain_all()
+    assert Post.objects.get(pk=post).text == "edited"
+
+
+def test_an_edit_that_a_wrong_clock_dated_into_the_future_blocks_no_other(author, drain_all):
+    post = submit(CreatePost("first"), actor_id=author).resource_id
+    drain_all()
+    Post.objects.filter(pk=post).update(edited_at=now() + timedelta(days=2))
+    submit(EditPost("second"), actor_id=author, resource_id=post)
+    drain_all()
+    assert Post.objects.get(pk=post).text == "second"
+
+
+def test_a_letter_of_an_unknown_type_delays_no_other(author, drain_all, handler, monkeypatch):
+    """As after a deploy was taken back; more of them than are read at a time, and by their ids before the others."""
+    monkeypatch.setattr(dead_letters, "REPEAT_BATCH", 2)
+    handler.breaks(CreatePost)
+    failed = [submit(CreatePost("a"), actor_id=author).command_id for _ in range(4)]
+    drain_all()
+    handler.mend()
+    *unknown, known = sorted(failed)
+
+    def die(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    for letter_id in failed:
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(log, "append", die)
+            dead_letters.requeue(letter_id, AGAIN)
+    for letter in DeadLetter.objects.filter(pk__in=unknown):
+        letter.envelope["type"] = "Unheard"
+        letter.save(update_fields=["envelope"])
+    dead_letters.append_left_behind()
+    drain_all()
+    assert Post.objects.filter(author=author).count() == 1
+    states = dict(DeadLetter.objects.filter(pk__in=failed).values_list("pk", "state"))
+    assert states == dict.fromkeys(unknown, "requeuing") | {known: "requeued"}
+    DeadLetter.objects.filter(pk__in=unknown).update(state="discarded")
+
+
+@pytest.mark.parametrize("error", [log.Full("partition 3"), valkey.RedisError("OOM command not allowed")])
+def test_a_full_log_is_told_and_the_decision_carried_out_later(letter, drain_all, monkeypatch, error):
+    def full(*args, **kwargs):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(log, "append", full)
+        told = dead_letters.requeue(letter.pk, AGAIN).delayed
+        if isinstance(error, log.Full):
+            dead_letters.append_left_behind()
+    assert "command log" in told and "The decision is recorded" in told
+    letter.refresh_from_db()
+    assert (letter.state, steps_of(letter)[-1][0]) == ("requeuing", "requeued")
+    dead_letters.append_left_behind()
+    drain_all()
+    letter.refresh_from_db()
+    assert (letter.state, status_of(letter)) == ("requeued", "applied")

@@ -72,10 +72,13 @@ class Command(BaseCommand):
         decide, refused = decider(action, reason), 0
         for letter_id in tqdm(letter_ids, unit=" letters", disable=True if verbosity == 0 else None):
             try:
-                decide(letter_id)
+                delayed = decide(letter_id)
             except Problem as problem:
                 refused += 1
                 self.stderr.write(self.style.ERROR(f"{letter_id}: {problem}"))
+                continue
+            if delayed:
+                self.stderr.write(self.style.WARNING(f"{letter_id}: {delayed}"))
         self.stdout.write(f"{action.removesuffix('e')}ed {len(letter_ids) - refused:,} dead letters.".capitalize())
         if refused:
             raise CommandError(f"{refused:,} were refused.")
@@ -93,14 +96,19 @@ def matching(options: dict) -> QuerySet:
     return DeadLetter.objects.using("default").filter(**wanted).order_by("-buried_at")
 
 
-def decider(action: str, reason: str) -> Callable[[UUID], object]:
+def decider(action: str, reason: str) -> Callable[[UUID], str | None]:
+    """A function of a letter's id that returns why a requeued command is not back in the log yet, if it is not."""
     by = f"{getpass.getuser()} (manage.py)"
     if action == "requeue":
-        return lambda letter_id: dead_letters.requeue(letter_id, RequeueDeadLetter(by, reason))
-    return lambda letter_id: dead_letters.discard(letter_id, DiscardDeadLetter(by, reason))
+        return lambda letter_id: dead_letters.requeue(letter_id, RequeueDeadLetter(by, reason)).delayed
+    return lambda letter_id: _discard(letter_id, DiscardDeadLetter(by, reason))
 
 
 def confirmed(action: str, number: int) -> bool:
     if not sys.stdin.isatty():
         raise CommandError(f"This would {action} {number:,} dead letters; pass --yes.")
     return input(f"{action.capitalize()} {number:,} dead letters? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _discard(letter_id: UUID, decision: DiscardDeadLetter) -> None:
+    dead_letters.discard(letter_id, decision)
