@@ -43,7 +43,7 @@ def _new_comment(envelope: Envelope, post: Post, created_at: datetime) -> Commen
 def delete_comment(envelopes: list[Envelope], effects: Effects) -> None:
     wanted = {envelope.resource_id for envelope in envelopes}
     posts = lock_posts(Comment.objects.filter(pk__in=wanted).values_list("post_id", flat=True))
-    comments = {c.pk: c for c in Comment.objects.select_for_update().filter(pk__in=wanted).order_by("pk")}
+    comments = {c.pk: c for c in Comment.objects.select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk")}
     touched = {}
     for envelope in envelopes:
         comment = _deletable(comments, envelope, effects)

@@ -37,7 +37,7 @@ CLAIM = """
         SELECT id FROM accounts_emailverification
         WHERE sent_at IS NULL AND refusal = '' AND requested_at > now() - %s
           AND (claimed_at IS NULL OR claimed_at < now() - interval '10 minutes')
-        ORDER BY requested_at LIMIT %s FOR UPDATE SKIP LOCKED)
+        ORDER BY requested_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED)
     RETURNING id, email
 """
 SENT = "UPDATE accounts_emailverification SET sent_at = now() WHERE id = %s"

@@ -118,7 +118,7 @@ def _run_lane(running: Consumer, pk: int, deadline: float) -> bool:
 def _step(running: Consumer, pk: int) -> int:
     """One batch whose effect and offset commit together; returns its size, or TAKEN."""
     with transaction.atomic(durable=True):
-        held = ConsumerOffset.objects.select_for_update(skip_locked=True).filter(pk=pk).first()
+        held = ConsumerOffset.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=pk).first()
         if held is None:
             return TAKEN
         size, cursor = _consume_next(running, held, guard=transaction.atomic)

@@ -27,7 +27,7 @@ def spread(name: str) -> int:
     """
     running = consumers.declared()[name]
     with transaction.atomic(durable=True):
-        held = list(ConsumerOffset.objects.select_for_update().filter(consumer=name).order_by("lane"))
+        held = list(ConsumerOffset.objects.select_for_update(no_key=True).filter(consumer=name).order_by("lane"))
         if any(offset.lease_until and offset.lease_until > now() for offset in held):
             raise LaneBusy(f"{name} runs just now; try again.")
         cursors = [(offset.xid, offset.position) for offset in held]

@@ -142,7 +142,7 @@ def held(running: Consumer) -> Iterator[list[ConsumerOffset]]:
     mine = ConsumerOffset.objects.using("default").filter(consumer=running.name).order_by("lane")
     if not running.outside:
         with transaction.atomic(durable=True):
-            yield list(mine.select_for_update())
+            yield list(mine.select_for_update(no_key=True))
         return
     with ExitStack() as leases:
         offsets = [leases.enter_context(leased(offset.pk)).first() for offset in mine]
