@@ -26,6 +26,8 @@ def up(arguments: argparse.Namespace) -> None:
         print("Already running, but not whole: starting what is missing.")
     started = time.monotonic()
     stack.start(seed=True, say=report.step)
+    if stack.runs_as_root:
+        print("\nThe programs run as root: no other user can reach this checkout, its Python and VAR.")
     print(f"\nReady after {time.monotonic() - started:.1f} s.\n\n{report.greeting(stack)}")
 
 

@@ -57,10 +57,16 @@ def of_stack(var: Path) -> Credentials:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write for the owner only, and all or nothing: a reader never sees half a file."""
+    """Write for the owner only, and all or nothing: a reader never sees half a file.
+
+    What root writes belongs to the folder's owner, as whom the stack runs.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
+    if os.getuid() == 0:
+        owner = path.parent.stat()
+        os.chown(draft, owner.st_uid, owner.st_gid)
     draft.replace(path)

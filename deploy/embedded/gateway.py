@@ -1,6 +1,5 @@
 """Fills in nginx's configuration from deploy/nginx for one machine. Called by `stack`."""
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -16,10 +15,10 @@ UNLIMITED_NETWORKS = ("127.0.0.0/8", "::1/128")
 INCLUDED = ("types.conf", "problems.conf", "read.conf", "cache.conf", "room.js")
 
 
-def write_configuration(layout: Layout, port: int) -> None:
+def write_configuration(layout: Layout, port: int, *, as_root: bool) -> None:
     source = layout.checkout / "deploy" / "nginx"
     template = (source / "gateway.conf").read_text()
-    write_private(layout.nginx / "gateway.conf", filled_in(template, values(layout, port)))
+    write_private(layout.nginx / "gateway.conf", filled_in(template, values(layout, port, as_root=as_root)))
     for name in INCLUDED:
         shutil.copyfile(source / name, layout.nginx / name)
 
@@ -29,11 +28,11 @@ def filled_in(template: str, values: dict[str, str]) -> str:
     return re.sub(r"@\{([A-Z_]+)\}", lambda found: values[found[1]], template)
 
 
-def values(layout: Layout, port: int) -> dict[str, str]:
+def values(layout: Layout, port: int, *, as_root: bool) -> dict[str, str]:
     readers, writers = sockets(layout, "read"), sockets(layout, "write")
     return {
         # Otherwise root's nginx becomes nobody, who cannot reach the sockets, and answers 502.
-        "USER": "user root;" if os.getuid() == 0 else "",
+        "USER": "user root;" if as_root else "",
         "LISTEN": f"127.0.0.1:{port}",
         "READ_SERVERS": servers(readers),
         "WRITE_SERVERS": servers(writers),

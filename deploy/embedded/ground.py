@@ -6,6 +6,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from deploy.embedded.failure import StackFailure
 from deploy.embedded.layout import Layout
@@ -19,9 +20,15 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def check_port(port: int) -> None:
+FIRST_FREE = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+
+
+def check_port(port: int, *, is_root: bool = False) -> None:
+    """is_root: whether the gateway will run as root."""
     if not 0 < port < 65_536:
         raise StackFailure(f"{port} is not a port: choose one between 1024 and 65535 with make up PORT=...")
+    if not is_root and port < first_free_port():
+        raise StackFailure(f"Port {port} is for root only: choose another with make up PORT=8080")
     with socket.socket() as probe:
         # As nginx does; otherwise connections that were closed a minute ago would count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -32,6 +39,14 @@ def check_port(port: int) -> None:
         except OSError:
             other = port + 1 if port < 65_535 else 8080
             raise StackFailure(f"Port {port} is taken: choose another with make up PORT={other}") from None
+
+
+def first_free_port() -> int:
+    """The lowest port that Linux lets everyone bind; elsewhere binding it tells."""
+    try:
+        return int(FIRST_FREE.read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def check_disk(layout: Layout) -> None:

@@ -63,10 +63,11 @@ class Installation:
             "OPERATOR_PASSWORD": self.cast.secret.operator_password,
         }
         self.outstanding = list(steps)
+        as_whom = self.cast.account.subprocess_options() if self.cast.account else {}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "deploy.embedded.django_steps", *steps],
             cwd=self.cast.layout.checkout, env=environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **as_whom,
         )  # fmt: skip
 
     def bring_schema(self, say: Callable[[str, float], None]) -> None:

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 
-from deploy.embedded import postgres_node, processes
+from deploy.embedded import account, postgres_node, processes
 
 PR_SET_PDEATHSIG = 1
 
@@ -30,6 +30,8 @@ def become(program: dict) -> None:
     drop_privileges(program["account"])
     if program["follows_supervisor"]:
         follow_parent(signal.Signals[f"SIG{program['stop_signal']}"])
+    if not program["reads_all"]:
+        account.read_no_more()
     os.execve(program["command"][0], program["command"], program["environment"])  # noqa: S606
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -105,7 +106,8 @@ class Layout:
         own = self.var / "run"
         if self.run != own and not own.is_symlink():
             own.symlink_to(self.run)
-        make_private(self.run)
+        # Root gives it to the user that its stack runs as, who owns VAR from then on.
+        make_private(self.run, {os.getuid(), self.var.stat().st_uid} if os.getuid() == 0 else {os.getuid()})
         valkeys = (self.valkey(name) for name in ("cache", "state", "log"))
         private = [self.log, self.nginx, self.outbox, self.media, self.var / "beat", *valkeys]
         for folder in private:
@@ -113,11 +115,11 @@ class Layout:
         (self.nginx / "temp").mkdir(exist_ok=True)
 
 
-def make_private(folder: Path) -> None:
+def make_private(folder: Path, owners: Collection[int]) -> None:
     """Make `folder` ours alone; in a shared temp folder somebody else may have been there first."""
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in owners:
         raise StackFailure(f"{folder} belongs to another user: remove it, or choose another VAR")
     if stat.S_IMODE(found.st_mode) != 0o700:
         folder.chmod(0o700)

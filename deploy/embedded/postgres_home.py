@@ -2,26 +2,16 @@
 home which that user can reach. No folder that is not ours is changed for this."""
 
 import os
-import pwd
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.embedded import binaries
+from deploy.embedded.account import Account, may, unprivileged
 from deploy.embedded.failure import StackFailure
 from deploy.embedded.layout import Layout, holds_sockets
 
 NODES = ("primary", "replica")
-
-
-@dataclass(frozen=True)
-class Account:
-    uid: int
-    gid: int
-
-    def subprocess_options(self) -> dict:
-        return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
 
 @dataclass(frozen=True)
@@ -45,26 +35,25 @@ class PostgresHome:
 
 
 def ensure(layout: Layout) -> PostgresHome:
-    account = _account()
+    account = unprivileged()
     link = layout.var / "postgres"
     link.parent.mkdir(parents=True, exist_ok=True)
-    home = _home_of(account, link) if account else _plain_home(link, layout)
+    home = _home_of(account, link) if account else _own_home(link) or _plain_home(link, layout)
     for folder in (home.sockets, *(home.socket_folder(node) for node in NODES)):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         home.own(folder)
     return home
 
 
-def _account() -> Account | None:
-    if os.getuid() != 0:
+def _own_home(link: Path) -> PostgresHome | None:
+    """What root has made for the user that we are, as the guardian of root's stack is."""
+    path = link.resolve()
+    if not (path / "run").is_dir() or path.stat().st_uid != os.getuid():
         return None
-    for name in ("postgres", "nobody"):
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return Account(entry.pw_uid, entry.pw_gid)
-    raise StackFailure("Postgres refuses to run as root, and there is neither postgres nor nobody: run make as a user")
+    programs = binaries.postgres()
+    if not os.access(programs / "postgres", os.X_OK):
+        programs = binaries.copy_postgres(path)
+    return PostgresHome(path, path / "run", programs, None)
 
 
 def _plain_home(link: Path, layout: Layout) -> PostgresHome:
@@ -80,7 +69,7 @@ def _home_of(account: Account, link: Path) -> PostgresHome:
     path = link.resolve()
     os.chown(path, account.uid, account.gid)
     programs = binaries.postgres()
-    if not _may(account, programs / "postgres", "--version"):
+    if not may(account, programs / "postgres", "--version"):
         programs = binaries.copy_postgres(path)
     return PostgresHome(path, path / "run", programs, account)
 
@@ -88,7 +77,7 @@ def _home_of(account: Account, link: Path) -> PostgresHome:
 def _make_home(account: Account, link: Path) -> None:
     """VAR/postgres itself if it will do, else a fresh folder elsewhere with VAR/postgres as a symbolic link to it."""
     link.unlink(missing_ok=True)
-    if holds_sockets(link / "run") and _may(account, Path("/usr/bin/env"), "test", "-x", link.parent):
+    if holds_sockets(link / "run") and may(account, Path("/usr/bin/env"), "test", "-x", link.parent):
         link.mkdir(mode=0o700)
         return
     folder = _fresh_folder(account)
@@ -100,19 +89,8 @@ def _fresh_folder(account: Account) -> Path:
     for parent in (Path("/var/lib/socialapp"), Path(tempfile.gettempdir())):
         try:
             parent.mkdir(mode=0o755, exist_ok=True)
-            if _may(account, Path("/usr/bin/env"), "test", "-x", parent):
+            if may(account, Path("/usr/bin/env"), "test", "-x", parent):
                 return Path(tempfile.mkdtemp(dir=parent, prefix=""))
         except OSError:
             continue
     raise StackFailure("Postgres' user can reach neither /var/lib nor the temp folder: run make as a user")
-
-
-def _may(account: Account, program: Path, *arguments: str | Path) -> bool:
-    """Whether this works as that user: asking beats reasoning about modes, groups and access lists."""
-    try:
-        options = account.subprocess_options()
-        return subprocess.run([program, *arguments], cwd="/", capture_output=True, **options).returncode == 0
-    except PermissionError:
-        return False
-    except OSError as error:
-        raise StackFailure(f"Postgres refuses to run as root, and no other user can be used here ({error})") from None

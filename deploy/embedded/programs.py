@@ -3,9 +3,11 @@
 import os
 import sys
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from deploy.embedded import binaries, environment
+from deploy.embedded.account import Account, of_programs, reaches_servers
 from deploy.embedded.credentials import Credentials
 from deploy.embedded.layout import Layout
 from deploy.embedded.postgres_home import NODES, PostgresHome
@@ -35,6 +37,8 @@ class Program:
     # Stop with supervisord, should that be killed. The guardian stays, to start another.
     follows_supervisor: bool = True
     account: dict = field(default_factory=dict)
+    # Whether it keeps the capability to read what its user cannot reach, should supervisord have it.
+    reads_all: bool = False
     # What makes the data folder of a Postgres node.
     postgres: dict | None = None
 
@@ -51,6 +55,16 @@ class Cast:
     secret: Credentials
     port: int
 
+    @cached_property
+    def account(self) -> Account | None:
+        """As whom supervisord and all programs run; None where that is whoever starts them. Asked only at a start."""
+        return self.home.account and of_programs(self.home.account, self.layout)
+
+    @cached_property
+    def servers_are_in_reach(self) -> bool:
+        """Whether nginx and Valkey can be run without the capability."""
+        return self.home.account is None or reaches_servers(self.home.account, self.layout)
+
     def programs(self) -> list[Program]:
         return [
             *(self.postgres(node) for node in NODES),
@@ -65,6 +79,8 @@ class Cast:
     def bare(self, name: str) -> dict[str, str]:
         """Nothing of our own environment but what a program needs to find its way around."""
         kept = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR", "TZ", "SSL_CERT_FILE") if key in os.environ}
+        if self.account:
+            kept["HOME"] = str(self.layout.var)
         return kept | {"LC_ALL": "C.UTF-8", STACK: self.layout.stack_id, PROGRAM: name}
 
     def of_role(self, name: str, role: str) -> dict[str, str]:
@@ -76,7 +92,9 @@ class Cast:
         passwords = {"replicator": self.secret.replication_password}
         if node == "primary":
             passwords["postgres"] = self.secret.superuser_password
-        account = self.home.account.subprocess_options() if self.home.account else {}
+        # A supervisord that is no longer root has nobody to change to.
+        changes = self.home.account and not self.account
+        account = self.home.account.subprocess_options() if changes else {}
         command = [str(self.home.programs / "postgres"), "-D", data, "-k", sockets, "-c", f"cluster_name={node}"]
         making = {
             "name": node,
@@ -98,11 +116,12 @@ class Cast:
         options = ["--unixsocket", str(self.layout.socket(name)), "--dir", folder]
         options += ["--aclfile", str(self.layout.access_list(kind))]
         command = [str(binaries.valkey()), configuration, *options]
-        return Program(name, "valkey", command, self.bare(name), folder)
+        return Program(name, "valkey", command, self.bare(name), folder, reads_all=not self.servers_are_in_reach)
 
     def python(self, name: str, role: str, *arguments: str, patience: int = 15) -> Program:
         command = [sys.executable, "-m", *arguments]
-        return Program(name, "app", command, self.of_role(name, role), str(self.layout.checkout), patience=patience)
+        folder = str(self.layout.checkout)
+        return Program(name, "app", command, self.of_role(name, role), folder, patience=patience, reads_all=True)
 
     def pool(self, name: str) -> Program:
         role = name.partition("-")[0]
@@ -120,13 +139,22 @@ class Cast:
     def gateway(self) -> Program:
         folder = self.layout.nginx
         command = [str(binaries.nginx()), "-p", f"{folder}/", "-c", "gateway.conf", "-e", "stderr"]
-        return Program("nginx", "gateway", command, self.bare("nginx"), str(folder), "QUIT", patience=3)
+        reads_all = not self.servers_are_in_reach
+        return Program(
+            "nginx", "gateway", command, self.bare("nginx"), str(folder), "QUIT", patience=3, reads_all=reads_all
+        )
 
     def guardian(self) -> Program:
         command = [sys.executable, "-m", "deploy.embedded.guardian", str(self.layout.var)]
         surroundings = self.bare("guardian") | {"PYTHONPATH": str(self.layout.checkout)}
         return Program(
-            "guardian", "guardian", command, surroundings, str(self.layout.checkout), follows_supervisor=False
+            "guardian",
+            "guardian",
+            command,
+            surroundings,
+            str(self.layout.checkout),
+            follows_supervisor=False,
+            reads_all=True,
         )
 
 

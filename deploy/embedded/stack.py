@@ -1,6 +1,7 @@
 """One stack: its programs, started, healthy and stopped. Used by the command line, the guardian and the tests."""
 
 import json
+import os
 import shlex
 import time
 import xmlrpc.client
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from deploy.embedded import (
     access,
+    account,
     credentials,
     databases,
     environment,
@@ -53,6 +55,10 @@ class Stack:
         self.layout.make_folders()
         home = postgres_home.ensure(self.layout)
         return Cast(self.layout, home, credentials.of_stack(self.layout.var), self.port)
+
+    @property
+    def runs_as_root(self) -> bool:
+        return os.getuid() == 0 and not self.cast.account
 
     @cached_property
     def doctor(self) -> Doctor:
@@ -101,7 +107,7 @@ class Stack:
         installation.begin(installation.outdated(seed))
         self._start_servers(say)
         installation.bring_schema(say)
-        supervision.write_configuration(self.layout, self.cast.programs(), GROUPS)
+        supervision.write_configuration(self.layout, self.cast.programs(), GROUPS, as_root=self.runs_as_root)
         supervision.start_groups(self.layout, GROUPS)
         self._wait_for([program for program in self.cast.programs() if program.group not in SERVERS], say)
         installation.finish(say)
@@ -116,18 +122,21 @@ class Stack:
             return
         processes.end(self.processes(), patience=5)
         ground.check_disk(self.layout)
-        ground.check_port(self.port)
+        ground.check_port(self.port, is_root=self.runs_as_root)
         self._write_files(groups)
-        supervision.launch(self.layout)
+        if self.cast.account:
+            account.compile_checkout(self.layout)
+            account.hand_over(self.cast.account, self.layout)
+        supervision.launch(self.layout, self.cast.account)
 
     def _write_files(self, groups: tuple[str, ...]) -> None:
         programs = self.cast.programs()
-        supervision.write_configuration(self.layout, programs, groups)
+        supervision.write_configuration(self.layout, programs, groups, as_root=self.runs_as_root)
         records = {program.name: program.record() for program in programs}
         credentials.write_private(self.layout.programs, json.dumps(records, indent=1))
         lines = [f"{key}={shlex.quote(value)}\n" for key, value in self.environment("worker").items()]
         credentials.write_private(self.layout.stack_env, "".join(lines))
-        gateway.write_configuration(self.layout, self.port)
+        gateway.write_configuration(self.layout, self.port, as_root=self.runs_as_root)
         access.write_lists(self.layout, self.cast.secret)
         record = {"port": self.port, "checkout": str(self.layout.checkout)}
         credentials.write_private(self.layout.record, json.dumps(record))

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from supervisor.xmlrpc import SupervisorTransport
 
 from deploy.embedded import processes
+from deploy.embedded.account import Account
 from deploy.embedded.credentials import write_private
 from deploy.embedded.failure import StackFailure
 from deploy.embedded.layout import Layout
@@ -31,9 +32,10 @@ chmod=0700
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 """
 
+# By way of `env`: supervisord asks access(2) whether it may run a program, and that knows no capabilities.
 PROGRAM = """\
 [program:{name}]
-command={python} -m deploy.embedded.launch {name}
+command=/usr/bin/env {python} -m deploy.embedded.launch {name}
 autostart={autostart}
 autorestart=true
 startsecs=1
@@ -54,9 +56,11 @@ def quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def write_configuration(layout: Layout, programs: Iterable[Program], autostart: Iterable[str]) -> None:
+def write_configuration(
+    layout: Layout, programs: Iterable[Program], autostart: Iterable[str], *, as_root: bool
+) -> None:
     """`autostart`: the groups that run whenever supervisord does."""
-    user = "user=root\n" if os.getuid() == 0 else ""
+    user = "user=root\n" if as_root else ""
     parts = [HEAD.format(run=layout.run, user=user)]
     for program in programs:
         parts.append(
@@ -74,15 +78,20 @@ def write_configuration(layout: Layout, programs: Iterable[Program], autostart: 
     write_private(layout.var / "supervisord.conf", "\n".join(parts))
 
 
-def launch(layout: Layout) -> None:
-    """Start supervisord, which goes into the background by itself once its socket is open."""
+def launch(layout: Layout, account: Account | None = None) -> None:
+    """Start supervisord, as another user if one is given. It goes into the background when its socket is open."""
     environment = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(layout.checkout)}
-    environment |= {processes.STACK: layout.stack_id, "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C.UTF-8"}
+    environment |= {processes.STACK: layout.stack_id, "HOME": home_of(layout, account), "LC_ALL": "C.UTF-8"}
+    options = account.subprocess_options() if account else {}
     command = [sys.executable, "-m", "supervisor.supervisord", "-c", "supervisord.conf"]
-    done = subprocess.run(command, cwd=layout.var, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=layout.var, env=environment, capture_output=True, text=True, **options)
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
         raise StackFailure(f"supervisord did not start: {lines[-1]}")
+
+
+def home_of(layout: Layout, account: Account | None) -> str:
+    return str(layout.var) if account else os.environ.get("HOME", "/")
 
 
 def pid(layout: Layout) -> int | None:

@@ -35,7 +35,7 @@ def running_gateway() -> Iterator[Gateway]:
     layout.make_folders()
     layout.static.mkdir()
     port = ground.free_port()
-    gateway.write_configuration(layout, port)
+    gateway.write_configuration(layout, port, as_root=os.getuid() == 0)
     running = Gateway(port, layout.static, {name: Origin(layout.socket(name)) for name in POOLS})
     for origin in running.origins.values():
         origin.start()

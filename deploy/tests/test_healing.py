@@ -39,8 +39,14 @@ def wait_until_healed(stack: Stack, program: str, killed: int) -> None:
 @pytest.mark.parametrize("program", VICTIMS)
 def test_a_killed_process_comes_back(stack, program):
     killed = stack.pid(program)
+    users = users_of(stack)
     os.kill(killed, signal.SIGKILL)
     wait_until_healed(stack, program, killed)
+    assert users_of(stack) == users
+
+
+def users_of(stack: Stack) -> set[int]:
+    return {uid for process in stack.processes() for uid in process.uids()}
 
 
 def test_a_killed_gateway_leaves_nobody_on_its_port(stack):
