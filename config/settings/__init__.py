@@ -76,6 +76,7 @@ from config.settings.kernel import (
     CDN_MAX_AGE,
     COMMAND_RESULT_TTL,
     CONSISTENCY_WAIT,
+    DISKS,
     EVENT_RETENTION_MONTHS,
     FENCE_WRITES_ON_SPLIT_BRAIN,
     IDEMPOTENCY_TTL,

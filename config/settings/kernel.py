@@ -52,6 +52,9 @@ LOG_MOST_RETAINED = env.int("LOG_MOST_RETAINED", default=20_000)
 # Nor more than this share of the log's memory, over all partitions.
 LOG_RETAINED_SHARE = env.float("LOG_RETAINED_SHARE", default=0.25)
 
+# Folders by name whose disks health and metrics watch: name=folder,…
+DISKS = env.dict("DISKS", default={})
+
 # How long a CDN in front may answer by itself, 0 to ask each time. It must pass by whoever shows a token, a cookie or
 # an identity, as the gateway does.
 CDN_MAX_AGE = env.int("CDN_MAX_AGE", default=0)

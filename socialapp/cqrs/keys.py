@@ -52,6 +52,11 @@ def recovery(entry_key: str) -> str:
     return f"{PREFIX}:recovery:{tag(entry_key)}"
 
 
+def probe() -> str:
+    """Written to find out whether the read cache takes writes; no entry."""
+    return f"{PREFIX}:lease:probe:{{000}}"
+
+
 def is_entry(key: str) -> bool:
     """Whether a key of the read cache is an entry, and not part of the protocol that guards entries."""
     return not key.startswith((f"{PREFIX}:lease:", f"{PREFIX}:floor:", f"{PREFIX}:recovery:"))

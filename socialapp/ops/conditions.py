@@ -47,6 +47,44 @@ CONDITIONS = (
         "prepared transaction.",
     ),
     Condition(
+        "a full command log",
+        entry="log",
+        metric="socialapp_log_memory_ratio",
+        threshold=0.75,
+        means="The log (`LOG_URL`) uses the part `LOG_FULL_AT` of its memory. What it holds is applied; writes to "
+        "posts go to the inbox on the primary and are applied from there.",
+        remedy="`manage.py backlog`: when commands wait, see why workers do not apply them. Else raise `maxmemory`.",
+    ),
+    Condition(
+        "a full state store",
+        entry="state",
+        metric="socialapp_state_memory_ratio",
+        threshold=0.8,
+        means="When the state store (`STATE_URL`) is full it refuses locks, sessions and messages: changing an order "
+        "answers 503, and nobody wakes workers. 202 is still answered, and orders are placed.",
+        remedy="See which queue grows (`socialapp_queue_messages`), or raise `maxmemory`.",
+    ),
+    Condition(
+        "a full read cache",
+        entry="cache",
+        metric="socialapp_cache_refuses_writes",
+        threshold=0,
+        means="Keys without a TTL take up the memory of the read cache (`CACHE_URL`), so it can evict nothing. Reads "
+        "that miss come from the databases; nothing stale is served.",
+        remedy="Nobody else may write into it. `manage.py flush_cache` empties it.",
+    ),
+    Condition(
+        "a full disk",
+        entry="disks",
+        metric="socialapp_disk_free_bytes",
+        threshold=512 * 2**20,
+        below=True,
+        means="One of the disks in `DISKS` (`name=folder,…`) has less than 512 MiB left. A primary without room "
+        "refuses writes: posts are accepted into the log and wait, orders answer 503. A log without room ends, and the "
+        "inbox takes its writes.",
+        remedy="Make room, or enlarge the disk. Everything goes on by itself then.",
+    ),
+    Condition(
         "a locked table",
         entry="tables",
         metric="socialapp_locked_tables_seconds",

@@ -7,8 +7,9 @@ from django.http import HttpRequest, JsonResponse
 from redis.exceptions import ResponseError
 
 from socialapp.cqrs import broker, fencing, heartbeat, roles, routing, servers, valkey
+from socialapp.cqrs.memory import Memory
 from socialapp.cqrs.postgres import activity
-from socialapp.ops import liveness, queues
+from socialapp.ops import liveness, queues, room
 
 # Seconds without a heartbeat after which beat, or whoever runs its tasks, counts as down.
 BEAT_SILENCE = 5
@@ -46,12 +47,13 @@ def _checks() -> dict[str, Callable[[], dict]]:
         **databases,
         # After the databases, which have just been looked at.
         "one_primary": _one_primary,
-        "cache": lambda: _ping(valkey.read_cache()),
-        "state": lambda: _ping(valkey.state()),
+        "cache": lambda: _full(room.cache_trouble()),
+        "state": _state,
         "log": _log,
         "workers": _workers,
         **{f"queue_{name}": lambda name=name: _queue(name) for name in broker.declared_queues()},
         "beat": _beat,
+        "disks": _disks,
         **(PRIMARY_SESSIONS if roles.may_write() else {}),
     }
 
@@ -116,7 +118,28 @@ def _log() -> dict:
         # A managed service that does not let us look; then its operator has to.
         return _ping(valkey.command_log())
     wrong = [name for name, value in DURABLE.items() if any(one.get(name) != value for one in found)]
-    return {"status": "down", "error": f"set {', '.join(wrong)}"} if wrong else {}
+    if wrong:
+        return {"status": "down", "error": f"set {', '.join(wrong)}"}
+    return _memory(room.log) if roles.may_write() else {}
+
+
+def _state() -> dict:
+    return _memory(room.state) if roles.may_write() else _ping(valkey.state())
+
+
+def _memory(look: Callable[[], tuple[Memory, str]]) -> dict:
+    found, trouble = look()
+    return {"memory_used": round(found.share, 3)} | _full(trouble)
+
+
+def _disks() -> dict:
+    found = room.disks()
+    free = {disk.name: disk.free for disk in found}
+    return {"free_bytes": free} | _full("; ".join(disk.trouble for disk in found if disk.trouble))
+
+
+def _full(trouble: str) -> dict:
+    return {"status": "down", "error": trouble} if trouble else {}
 
 
 def _workers() -> dict:

@@ -16,7 +16,7 @@ from socialapp.cqrs.audit import CACHE
 from socialapp.cqrs.models import DeadLetter
 from socialapp.cqrs.postgres import activity
 from socialapp.cqrs.routing import DOWN, PRIMARY
-from socialapp.ops import auditing, queues
+from socialapp.ops import auditing, queues, room
 from socialapp.ops.auditing import Counts
 
 PREFIX = "socialapp_cache_audit"
@@ -97,6 +97,28 @@ class CommandLog(Collector):
             for found in partitions:
                 family.add_metric([f"{found.partition:x}"], value(found))
             yield family
+
+
+class Room(Collector):
+    """How full stores and disks are. Only the write pool may ask the servers for their memory."""
+
+    def collect(self) -> Iterable[Metric]:
+        free = GaugeMetricFamily("socialapp_disk_free_bytes", "Of the disks in DISKS.", labels=["disk"])
+        for disk in room.disks():
+            free.add_metric([disk.name], disk.free)
+        yield free
+        if roles.may_write():
+            yield from self._stores()
+
+    def _stores(self) -> Iterable[Metric]:
+        for name, look in (("log", room.log), ("state", room.state)):
+            # That a server does not answer is told by socialapp_log_up and socialapp_state_store_up.
+            with suppress(*valkey.UNREACHABLE):
+                share = look()[0].share
+                yield GaugeMetricFamily(f"socialapp_{name}_memory_ratio", "Used part of its memory.", value=share)
+        with suppress(*valkey.UNREACHABLE):
+            refuses = float(bool(room.cache_trouble()))
+            yield GaugeMetricFamily("socialapp_cache_refuses_writes", "1: it has no room.", value=refuses)
 
 
 LOG = (
@@ -212,5 +234,5 @@ def _consumers() -> Iterable[Metric]:
 
 
 registry = CollectorRegistry()
-for collector in (CacheAudit(), CommandLog(), Queues(), Locks(), Primary(), SplitBrain()):
+for collector in (CacheAudit(), CommandLog(), Queues(), Locks(), Primary(), SplitBrain(), Room()):
     registry.register(collector)

@@ -51,7 +51,7 @@ def test_before_the_first_audit_nothing_was_found_and_no_share_is_claimed(expose
     found = exposed()
     assert found["socialapp_cache_audit_violations_total",] == 0
     assert found["socialapp_cache_audit_checked_total", CACHE] == 0
-    assert not [name for name, *_ in found if name.endswith("_ratio")]
+    assert not [name for name, *_ in found if name.startswith("socialapp_cache_audit") and name.endswith("_ratio")]
 
 
 def test_without_the_state_store_it_still_answers(exposed, monkeypatch):
@@ -61,7 +61,7 @@ def test_without_the_state_store_it_still_answers(exposed, monkeypatch):
     monkeypatch.setattr(valkey, "state", unreachable)
     found = exposed()
     assert found["socialapp_state_store_up",] == 0
-    assert not [name for name, *_ in found if name.startswith("socialapp_cache")]
+    assert not [name for name, *_ in found if name.startswith("socialapp_cache_audit")]
 
 
 def test_what_waits_is_told_by_partition(exposed, author, drain_all):

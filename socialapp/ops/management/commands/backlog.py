@@ -1,11 +1,11 @@
 """manage.py backlog: what waits to be applied in each partition, and for how long."""
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from socialapp.cqrs import backlog, memory, valkey
+from socialapp.cqrs import backlog, valkey
 from socialapp.cqrs.backlog import InLog
 from socialapp.cqrs.routing import DOWN
+from socialapp.ops import room
 
 COLUMNS = "{:>9}{:>12}{:>11}{:>11}{:>9}{:>12}"
 # Seconds. Most commands are applied in some hundredths of one.
@@ -13,12 +13,12 @@ LONG = 5
 
 
 class Command(BaseCommand):
-    help = "What waits to be applied, by partition. Exit code 1: for over 5 s, or unreadable, or the log is full."
+    help = "What waits to be applied, by partition. Exit code 1: for over 5 s, or unreadable, or something is full."
 
     def handle(self, **options):
         try:
             partitions, inbox = backlog.in_log(), backlog.in_inbox()
-            room = memory.fullest(valkey.command_log())
+            (used, _), troubles = room.log(), room.troubles()
         except (*valkey.UNREACHABLE, *DOWN) as error:
             raise CommandError(f"The log (LOG_URL) and the primary cannot both be asked: {error}") from error
         self.stdout.write(COLUMNS.format("partition", "in the log", "oldest", "set aside", "inbox", "unreadable"))
@@ -29,11 +29,11 @@ class Command(BaseCommand):
             if max(age, found.seconds) > LONG or found.unreadable:
                 late.append(f"{found.partition:x}")
         total = sum(found.all for found in partitions) + sum(kept for kept, _ in inbox.values())
-        self.stdout.write(f"{total:,} commands wait. The log uses {size(room.used)} of {size(room.most)}.")
+        self.stdout.write(f"{total:,} commands wait. The log uses {size(used.used)} of {size(used.most)}.")
         if late:
-            raise CommandError(f"Look at partition {', '.join(late)}: do the workers run, and what do they log?")
-        if room.share >= settings.LOG_FULL_AT:
-            raise CommandError("The log is nearly full: give it more memory, or keep less (operating.md, Sizes).")
+            troubles.append(f"Look at partition {', '.join(late)}: do the workers run, and what do they log?")
+        if troubles:
+            raise CommandError("\n".join(troubles))
 
 
 def size(bytes_: int) -> str:
