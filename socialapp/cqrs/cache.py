@@ -24,7 +24,7 @@ RECOVERY_TTL = 10_000
 
 # Keys in one pipeline; a profile's change may make a hundred thousand posts stale.
 BATCH = 500
-# Pages of one list; a list with more begins anew.
+# Pages of one list beside its first ones, of which there is one for each limit.
 MOST_FIELDS = 64
 
 # An entry is a string, or a hash of pages when a field is given; leases of a hash are a hash too, so that an
@@ -51,12 +51,14 @@ return {2, raised}
 """)
 
 # An entry begins with its stamp: when it expires and what it cost to load (see `stamps`). The clock is this
-# server's. Pages live as long as their hash; a page that was refreshed early begins a new one.
+# server's. Pages live as long as their hash; a page that was refreshed early begins a new one. A page beyond the cap
+# takes the place of another one, but never that of a first page: anybody can make up cursors.
 FILL = Script("""
 local entry, lease, floor = KEYS[1], KEYS[2], KEYS[3]
 local field, token, body, position, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local most_fields, cost, early = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == '1'
 local time = redis.call('TIME')
+local function is_first(page) return string.find(page, '^cursor::') or string.find(page, '^page:1:') end
 local function stamped(left)
   return string.format('%013.0f %05.0f ', time[1] * 1000 + math.floor(time[2] / 1000) + left, cost) .. body
 end
@@ -68,7 +70,14 @@ else
   local held = redis.call('HGET', lease, field)
   if not held or string.match(held, '^(.*):') ~= token then return 0 end
   redis.call('HDEL', lease, field)
-  if early or redis.call('HLEN', entry) >= most_fields then redis.call('DEL', entry) end
+  if early then redis.call('DEL', entry) end
+  if not is_first(field) and redis.call('HLEN', entry) >= most_fields then
+    local others = {}
+    for _, other in ipairs(redis.call('HKEYS', entry)) do
+      if not is_first(other) then others[#others + 1] = other end
+    end
+    for excess = 1, #others - most_fields + 1 do redis.call('HDEL', entry, others[excess]) end
+  end
   local left = redis.call('PTTL', entry)
   redis.call('HSET', entry, field, stamped(left > 0 and left or ttl))
   if left <= 0 then redis.call('PEXPIRE', entry, ttl) end

@@ -8,8 +8,9 @@ import pytest
 from posts import fragments
 from posts.commands import CreatePost, EditPost
 from posts.events import post_key
-from socialapp.cqrs import cache, keys, routing, valkey, wire
+from socialapp.cqrs import cache, keys, reader, routing, valkey, wire
 from socialapp.cqrs.cache import Busy, Lease
+from socialapp.cqrs.cursors import encode_cursor
 from socialapp.cqrs.fragments import MISSING, version_of
 from socialapp.cqrs.ids import new_id
 from socialapp.cqrs.problems import NotFound
@@ -95,7 +96,7 @@ def test_a_list_has_one_lifetime_and_a_bounded_number_of_pages(monkeypatch):
     monkeypatch.setattr(cache, "MOST_FIELDS", 4)
     for page in range(5):
         cache.fill(cache.lookup(LIST, f"page:{page}"), b"x", position=1, ttl=10)
-    assert valkey.read_cache().hlen(LIST) == 1
+    assert valkey.read_cache().hlen(LIST) == 4
     assert 0 < valkey.read_cache().pttl(LIST) <= 10_000
 
 
@@ -183,3 +184,38 @@ def _username(author) -> str:
     from socialapp.accounts.models import User
 
     return User.objects.get(pk=author).username
+
+
+FIRST_PAGES = [f"cursor::limit:{limit}" for limit in range(1, 101)] + ["page:1:limit:20"]
+
+
+@pytest.mark.parametrize("first", ["cursor::limit:20", "page:1:limit:20"])
+def test_pages_of_made_up_cursors_take_no_place_of_a_first_page(first):
+    fill_page(first)
+    for number in range(cache.MOST_FIELDS + 10):
+        fill_page(f"cursor:{number}:limit:20")
+    assert content_of(cache.lookup(LIST, first)) == b"page"
+    assert content_of(cache.lookup(LIST, f"cursor:{number}:limit:20")) == b"page", "the newest is kept"
+    assert valkey.read_cache().hlen(LIST) == cache.MOST_FIELDS + 1
+
+
+def test_first_pages_of_all_limits_are_kept():
+    for page in FIRST_PAGES:
+        fill_page(page)
+    for number in range(cache.MOST_FIELDS + 10):
+        fill_page(f"cursor:{number}:limit:20")
+    assert all(content_of(cache.lookup(LIST, page)) == b"page" for page in FIRST_PAGES)
+    assert valkey.read_cache().hlen(LIST) == cache.MOST_FIELDS + len(FIRST_PAGES)
+
+
+def fill_page(page: str) -> None:
+    assert cache.fill(cache.lookup(LIST, page), b"page", position=1, ttl=10)
+
+
+def test_a_crowd_of_cursors_does_not_evict_the_public_list(author, drain_all):
+    submit(CreatePost("first"), actor_id=author)
+    drain_all()
+    fragments.public_posts.get("all", limit=20, cursor=None)
+    for _ in range(cache.MOST_FIELDS + 2):
+        fragments.public_posts.get("all", limit=20, cursor=encode_cursor(new_id()))
+    assert reader.peek([fragments.public_posts.slot("all", 20, None)]) is not None
