@@ -24,14 +24,18 @@ class PictureInput(forms.FileInput):
 
 
 class PicturesField(forms.FileField):
-    """Any number of files, each read as a picture."""
+    """Up to MOST files, each read as a picture. Counts of files and pixels are known before one is unpacked."""
 
     def clean(self, value, initial=None):
-        return [self._picture(file) for file in map(super().clean, value or [None]) if file]
+        files = [file for file in map(super().clean, value or [None]) if file]
+        if len(files) > MOST:
+            raise forms.ValidationError(f"At most {MOST} pictures.", code="too_many_images")
+        images.require_bearable_together([self._named(images.pixels, file) for file in files])
+        return [self._named(images.read, file) for file in files]
 
-    def _picture(self, file) -> images.Picture:
+    def _named(self, look, file) -> object:
         try:
-            return images.read(file, file.size)
+            return look(file, file.size)
         except forms.ValidationError as error:
             raise forms.ValidationError(f"{file.name}: {error.message}", code=error.code) from error
 

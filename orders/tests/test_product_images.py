@@ -6,9 +6,11 @@ import orjson
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image
 
 from orders import fragments, images
+from orders.admin_images import PicturesField
 from orders.commands import AddProductImage, ArrangeProductImages
 from orders.handlers.images import MOST
 from socialapp.cqrs import events
@@ -164,5 +166,28 @@ def test_files_are_served_for_good_and_as_nothing_but_pictures(stack, api):
     assert (answer.status, answer.headers["Content-Type"]) == (200, "image/webp")
     assert "immutable" in answer.headers["Cache-Control"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    hidden = stack.layout.media / ".imports" / "0123"
+    hidden.parent.mkdir(exist_ok=True)
+    hidden.write_bytes(b"sku,name")
+    assert api.get("/media/.imports/0123").status == 404
     for nothing in ("/media/", "/media/test/", "/media/../stack.env", "/media/none.webp"):
         assert api.get(nothing).status in (400, 403, 404)
+
+
+def files(count: int, size: tuple[int, int]) -> list[SimpleUploadedFile]:
+    content = upload("PNG", size=size, mode="1").getvalue()
+    return [SimpleUploadedFile(f"{number}.png", content, "image/png") for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "code"), [(MOST + 1, (10, 10), "too_many_images"), (5, (8000, 4900), "too_many_pixels")]
+)
+def test_what_is_too_much_together_is_refused_before_a_picture_is_unpacked(monkeypatch, count, size, code):
+    monkeypatch.setattr(images, "read", lambda *_: pytest.fail("a picture was unpacked"))
+    with pytest.raises(ValidationError) as refused:
+        PicturesField().clean(files(count, size))
+    assert refused.value.code == code
+
+
+def test_as_many_as_are_allowed_are_read():
+    assert len(PicturesField().clean(files(MOST, (30, 20)))) == MOST
