@@ -14,9 +14,9 @@ from django.urls import reverse
 from import_export.admin import ImportExportMixin
 from import_export.formats.base_formats import CSV
 from import_export.forms import ImportForm
-from import_export.tmp_storages import CacheStorage
 
 from orders.exchange import MOST_ROWS, Products
+from orders.import_files import ImportFiles
 from socialapp.cqrs.execute import execute_batch
 from socialapp.cqrs.http.freshness import remember
 from socialapp.cqrs.problems import Problem
@@ -24,26 +24,6 @@ from socialapp.cqrs.problems import Problem
 MIB = 1024 * 1024
 LARGEST_FILE = 4 * MIB
 MOST_TOLD = 10
-
-
-class Expired(Problem):
-    status, code, title = 410, "import_expired", "The file is gone: upload it again"
-
-
-class Waiting(CacheStorage):
-    """Between preview and confirmation, which another server may get. Seconds."""
-
-    CACHE_LIFETIME = 3600
-
-    def save(self, data: bytes):
-        """The cache holds JSON, which has no bytes. `Upload` has checked that the file is UTF-8."""
-        super().save(data.decode("utf-8-sig"))
-
-    def read(self):
-        content = super().read()
-        if content is None:
-            raise Expired()
-        return content
 
 
 class Upload(ImportForm):
@@ -97,7 +77,7 @@ class CSVPages(ImportExportMixin):
     resource_classes = [Products]
     formats = [CSV]
     import_form_class = Upload
-    tmp_storage_class = Waiting
+    tmp_storage_class = ImportFiles
     # Else Excel takes it for Latin-1.
     to_encoding = "utf-8-sig"
     skip_export_form = True

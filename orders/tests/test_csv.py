@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tablib import Dataset
 
-from orders import admin_csv
+from orders import admin_csv, import_files
 from orders.commands import EditProduct
 from orders.exchange import BATCH, MOST_ROWS, Products, Words, edit_command
+from orders.import_files import Expired, ImportFiles
 from orders.models import Category, Product
-from socialapp.cqrs import events
+from socialapp.cqrs import events, valkey
 from socialapp.cqrs.execute import execute, execute_batch
 from socialapp.cqrs.ids import new_id
 
@@ -161,3 +162,44 @@ def test_a_batch_is_one_transaction_with_a_token(sku, add_product):
     xids = {one.xid for one in events.read("aggregate_id = ANY(%s) AND type = 'ProductEdited'", [ids])}
     assert len(xids) == 1
     execute(EditProduct(f"{sku}-9", "Alone", "1", "EUR"), actor_id=None, resource_id=ids[0], token=token)
+
+
+@pytest.fixture
+def media(tmp_path, settings):
+    settings.MEDIA_ROOT = str(tmp_path)
+    return tmp_path / import_files.FOLDER
+
+
+def kept(content: bytes) -> str:
+    files = ImportFiles()
+    files.save(content)
+    return files.name
+
+
+def test_a_file_waits_on_disk_and_not_in_the_memory_of_the_broker(media):
+    before = valkey.state().dbsize()
+    name = kept(b"x" * admin_csv.LARGEST_FILE)
+    assert valkey.state().dbsize() == before
+    assert ImportFiles(name=name).read() == b"x" * admin_csv.LARGEST_FILE
+    assert (media.stat().st_mode & 0o777, (media / name).stat().st_mode & 0o777) == (0o700, 0o600)
+    ImportFiles(name=name).remove()
+    with pytest.raises(Expired):
+        ImportFiles(name=name).read()
+
+
+def test_a_file_expires_and_makes_room(media, monkeypatch):
+    names = [kept(b"a") for _ in range(import_files.MOST + 5)]
+    assert len(list(media.iterdir())) == import_files.MOST
+    assert ImportFiles(name=names[-1]).read() == b"a"
+    monkeypatch.setattr(import_files, "LIFETIME", -60)
+    with pytest.raises(Expired):
+        ImportFiles(name=names[-1]).read()
+    kept(b"b")
+    assert len(list(media.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", [None, "", "../secret", "/etc/passwd", "a" * 31, "A" * 32, "a" * 31 + "/"])
+def test_a_name_that_was_never_given_is_expired(media, name):
+    for use in (ImportFiles.read, ImportFiles.remove):
+        with pytest.raises(Expired):
+            use(ImportFiles(name=name))
