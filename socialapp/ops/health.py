@@ -9,6 +9,7 @@ from redis.exceptions import ResponseError
 from socialapp.cqrs import broker, fencing, heartbeat, roles, routing, servers, valkey
 from socialapp.cqrs.memory import Memory
 from socialapp.cqrs.postgres import activity
+from socialapp.identity.revocations import revocations
 from socialapp.ops import liveness, queues, room
 
 # Seconds without a heartbeat after which beat, or whoever runs its tasks, counts as down.
@@ -54,6 +55,7 @@ def _checks() -> dict[str, Callable[[], dict]]:
         **{f"queue_{name}": lambda name=name: _queue(name) for name in broker.declared_queues()},
         "beat": _beat,
         "disks": _disks,
+        "revocations": _revocations,
         **(PRIMARY_SESSIONS if roles.may_write() else {}),
     }
 
@@ -176,3 +178,10 @@ PRIMARY_SESSIONS: dict[str, Callable[[], dict]] = {"transactions": _transactions
 def _beat() -> dict:
     silence = heartbeat.silence()
     return {"status": "up" if silence < BEAT_SILENCE else "down", "silence_seconds": round(silence, 3)}
+
+
+def _revocations() -> dict:
+    """Whether this process knows which access tokens were revoked, and from where."""
+    is_current = revocations.is_current()
+    found = {"source": revocations.source, "age_seconds": round(min(revocations.age, 1e6), 3)}
+    return found if is_current else {"status": "down", "error": "writes and staff reads answer 503"} | found

@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from socialapp.cqrs import audit, backlog, fencing, locks, memory, progress, roles, valkey, waking
+from socialapp.cqrs import audit, backlog, fencing, keys, locks, memory, progress, roles, valkey, waking
 from socialapp.cqrs.audit import CACHE
 from socialapp.cqrs.models import DeadLetter
 from socialapp.cqrs.postgres import activity
@@ -165,6 +165,17 @@ class Locks(Collector):
         return [tries, waited]
 
 
+class SharedRevocations(Collector):
+    """Whether processes hear of revoked access tokens from the state store, and need not ask a database each second."""
+
+    def collect(self) -> Iterable[Metric]:
+        complete = GaugeMetricFamily("socialapp_revocations_shared", "Whether the state store has all revocations.")
+        # socialapp_state_store_up says that the store cannot be asked.
+        with suppress(*valkey.UNREACHABLE):
+            complete.add_metric([], valkey.state().exists(keys.revocations("complete")))
+        return [complete]
+
+
 class Primary(Collector):
     """What waits on the primary for a worker, a consumer or an operator. From the write pool as well."""
 
@@ -234,5 +245,15 @@ def _consumers() -> Iterable[Metric]:
 
 
 registry = CollectorRegistry()
-for collector in (CacheAudit(), CommandLog(), Queues(), Locks(), Primary(), SplitBrain(), Room()):
+COLLECTORS = (
+    CacheAudit(),
+    CommandLog(),
+    Queues(),
+    Locks(),
+    SharedRevocations(),
+    Primary(),
+    SplitBrain(),
+    Room(),
+)
+for collector in COLLECTORS:
     registry.register(collector)
