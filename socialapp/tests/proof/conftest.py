@@ -42,6 +42,8 @@ def pytest_terminal_summary(terminalreporter, config):
 def table(servers):
     with connections["default"].cursor() as cursor:
         cursor.execute("CREATE TABLE proof_row (id bigint PRIMARY KEY, writes bigint NOT NULL)")
+        # Readers are granted each table by name.
+        cursor.execute("GRANT SELECT ON proof_row TO PUBLIC")
     heartbeat.beat()
     yield
     with connections["default"].cursor() as cursor:
