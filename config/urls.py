@@ -3,13 +3,14 @@
 from django.contrib import admin
 from django.urls import include, path
 from django.views.decorators.cache import cache_control
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularSwaggerView
 
 from socialapp.accounts.api.read import ReadKeys
 from socialapp.accounts.pages import VerifyEmailPage
 from socialapp.cqrs.http.commands import CommandStatus
 from socialapp.ops import health, metrics
 from socialapp.ops.root import ApiRoot
+from socialapp.ops.schema import Schema
 
 # A page holds its reader's CSRF token: nobody keeps it.
 private = cache_control(private=True, no_store=True)
@@ -20,7 +21,7 @@ api = [
     path("", include("socialapp.accounts.api.urls")),
     path("", include("orders.api.urls")),
     path("", ApiRoot.as_view(), name="api-root"),
-    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("schema", Schema.as_view(), name="schema"),
     path("docs", private(SpectacularSwaggerView.as_view(url_name="schema", metadata_class=None)), name="docs"),
     path("commands/<uuid:command_id>", CommandStatus.as_view(), name="command"),
 ]
