@@ -146,7 +146,7 @@ def bury(batch: Batch, read: Read, error: Exception) -> None:
     try:
         with transaction.atomic(durable=True):
             _lock(batch.partition)
-            if effects.claim_results([envelope]):
+            if effects.claim_results([envelope]).ids:
                 CommandResult.objects.filter(pk=envelope.id).update(outcome=CommandResult.Outcome.FAILED)
                 dead_letters.bury(envelope, error, attempts=ATTEMPTS)
     except Exception as cause:
