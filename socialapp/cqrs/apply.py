@@ -232,6 +232,7 @@ def _perform(batch: Batch, reads: list[Read]) -> Applied:
     envelopes = sorted(unique.values(), key=lambda envelope: envelope.stamp)
     claimed = effects.claim_results(envelopes)
     fresh = [envelope for envelope in envelopes if envelope.id in claimed.ids]
+    effects.reject_reused([envelope for envelope in envelopes if envelope.id not in claimed.ids])
     found = effects.Effects(held=batch.held.copy(), impatient=batch.impatient(), now=claimed.now)
     effects.perform(fresh, found)
     found.xid = events.record(found.events)

@@ -1,7 +1,9 @@
 """Idempotency keys: the first request with a key claims it in the log, and every other one works with its ids.
 
+The truth is the unique key of an actor on the primary, in `cqrs_commandresult` and the inbox. Claims are a cache of it:
+they need no trip to the primary, and know commands that are not applied yet.
 claim, append, mark: whatever a crash cuts off between them, the repeat does again under the same command id, and
-applying drops the double. Called by `submit`.
+applying drops the double. Called by `submit` and `execute`.
 """
 
 from collections.abc import Iterable
@@ -15,7 +17,7 @@ from django.conf import settings
 from socialapp.cqrs import keys, memory, valkey
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.models import InboxCommand
-from socialapp.cqrs.problems import IdempotencyKeyReused
+from socialapp.cqrs.problems import KEY_REUSED, IdempotencyKeyReused
 
 # Both know id, actor_id, resource_id, idempotency_key and fingerprint.
 Acceptable = Envelope | InboxCommand
@@ -72,7 +74,7 @@ def release(envelope: Envelope) -> None:
 
 def require_same(fingerprint: str | None, first: str | None) -> None:
     if fingerprint != first:
-        raise IdempotencyKeyReused("An Idempotency-Key stands for one request; use a new one for another.")
+        raise IdempotencyKeyReused(KEY_REUSED)
 
 
 def _lifetime() -> int:

@@ -14,7 +14,7 @@ from socialapp.cqrs.deferrals import Held
 from socialapp.cqrs.events import Recorded
 from socialapp.cqrs.ids import partition_of
 from socialapp.cqrs.models import CommandResult
-from socialapp.cqrs.problems import Problem
+from socialapp.cqrs.problems import KEY_REUSED, IdempotencyKeyReused, Problem
 
 # Without a stamp a command is accepted now. A stamp from a clock that is ahead dates nothing into the future.
 CLAIM = """
@@ -31,6 +31,28 @@ CLAIM = """
         ON CONFLICT DO NOTHING RETURNING id
     )
     SELECT now, id FROM clock LEFT JOIN claimed ON true
+"""
+# For a command that is executed at once: a key may also belong to a command that waits in the inbox.
+CLAIM_UNLESS_KEPT = CLAIM.replace(
+    "ON CONFLICT",
+    """WHERE NOT EXISTS (
+            SELECT FROM cqrs_inboxcommand AS kept
+            WHERE kept.actor_id = new.actor_id AND kept.idempotency_key = new.idempotency_key)
+        ON CONFLICT""",
+)
+# Commands whose idempotency key belongs to another request. Their own rows have no key, as that is taken.
+REJECT_REUSED = """
+    INSERT INTO cqrs_commandresult
+        (id, type, actor_id, fingerprint, resource_type, resource_id, accepted_at, outcome, problem)
+    SELECT new.id, new.type, new.actor_id, new.fingerprint, new.resource_type, new.resource_id,
+           least(new.accepted_at, clock_timestamp()), 'rejected', %s::jsonb
+    FROM json_to_recordset(%s::json) AS new (
+        id uuid, type text, actor_id uuid, idempotency_key text, fingerprint text, resource_type text,
+        resource_id uuid, accepted_at timestamptz)
+    JOIN cqrs_commandresult AS first
+        ON first.actor_id = new.actor_id AND first.idempotency_key = new.idempotency_key AND first.id <> new.id
+    WHERE (first.type, first.fingerprint) IS DISTINCT FROM (new.type, new.fingerprint)
+    ON CONFLICT DO NOTHING
 """
 
 
@@ -149,8 +171,20 @@ def claim_results(envelopes: list[Envelope]) -> Claimed:
     """Insert a result for each command that has none yet. The others have been applied before."""
     with statements.cursor() as cursor:
         with statements.with_begin():
-            cursor.execute(*_claiming(envelopes))
+            cursor.execute(CLAIM, [_rows_of(envelopes)])
         return _claimed(cursor.fetchall())
+
+
+def reject_reused(envelopes: list[Envelope]) -> None:
+    """Reject those of unclaimed commands whose idempotency key was used first for another request.
+
+    A command under another id with the same request is left alone: both ids tell the first one's outcome.
+    """
+    keyed = [envelope for envelope in envelopes if envelope.idempotency_key]
+    if keyed:
+        problem = orjson.dumps(IdempotencyKeyReused(KEY_REUSED).document()).decode()
+        with statements.cursor() as cursor:
+            cursor.execute(REJECT_REUSED, [problem, _rows_of(keyed)])
 
 
 def claim_and_begin(envelope: Envelope, effects: Effects) -> Claimed:
@@ -158,7 +192,7 @@ def claim_and_begin(envelope: Envelope, effects: Effects) -> Claimed:
     first = commands.first_statement_of(type(envelope.command))
     with statements.cursor() as claimed, statements.cursor() as begun:
         with statements.with_begin():
-            claimed.execute(*_claiming([envelope]))
+            claimed.execute(CLAIM_UNLESS_KEPT, [_rows_of([envelope])])
             if first:
                 begun.execute(*first(envelope))
         effects.rows = begun.fetchall() if first else None
@@ -169,7 +203,7 @@ def _claimed(rows: list[tuple]) -> Claimed:
     return Claimed({command_id for _, command_id in rows if command_id}, rows[0][0])
 
 
-def _claiming(envelopes: list[Envelope]) -> Statement:
+def _rows_of(envelopes: list[Envelope]) -> str:
     rows = [
         {
             "id": envelope.id,
@@ -184,7 +218,7 @@ def _claiming(envelopes: list[Envelope]) -> Statement:
         for envelope in envelopes
     ]
     # One document: psycopg writes an array element by element, in Python: a third of a drain's time.
-    return CLAIM, [orjson.dumps(rows).decode()]
+    return orjson.dumps(rows).decode()
 
 
 def layers(envelopes: list[Envelope]) -> list[list[Envelope]]:

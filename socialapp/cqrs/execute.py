@@ -12,14 +12,15 @@ from django.contrib.auth import get_user_model
 from django.db import Error, connections, transaction
 from psycopg.errors import ForeignKeyViolation
 
-from socialapp.cqrs import clocks, effects, events, roles, servers, settle, statements
+from socialapp.cqrs import claims, clocks, effects, events, roles, servers, settle, statements, submit, valkey
+from socialapp.cqrs.breaker import Open
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.consistency import Token
 from socialapp.cqrs.effects import Claimed, Effects
 from socialapp.cqrs.failures import is_infrastructure
 from socialapp.cqrs.ids import new_id, partition_of
 from socialapp.cqrs.models import CommandResult
-from socialapp.cqrs.problems import AccountGone, IdempotencyKeyReused, Problem, Unavailable
+from socialapp.cqrs.problems import KEY_REUSED, AccountGone, IdempotencyKeyReused, Problem, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def execute(
     """
     roles.require_write(type(command).__name__)
     envelope = _envelope(command, actor_id, resource_id or new_id(), idempotency_key, fingerprint)
-    performed = _perform([envelope], token)
+    performed = None if _is_claimed_by_another(envelope) else _perform([envelope], token)
     if performed is None:
         return _replay(envelope, token)
     found = performed.effects
@@ -94,6 +95,27 @@ def execute_batch(
     refused = performed.effects.problems
     problems = {one.resource_id: refused[one.id] for one in envelopes if one.id in refused}
     return problems, _token_after(performed, token)
+
+
+def _is_claimed_by_another(envelope: Envelope) -> bool:
+    """Whether the log knows the key as another request's, which may be accepted and not applied yet.
+
+    Claims the key there otherwise, so that `submit` refuses it for another request. Best effort: without the log, the
+    primary alone decides, and of two requests the one that it learns of last is rejected.
+    """
+    if not envelope.idempotency_key:
+        return False
+    try:
+        with submit.breaker:
+            if submit.breaker.is_open:
+                valkey.greet(valkey.command_log(), within=submit.GREETING)
+            claims.claim(envelope)
+    except IdempotencyKeyReused:
+        return True
+    except valkey.UNREACHABLE as error:
+        if not isinstance(error, Open):
+            logger.warning("the command log was not asked for an idempotency key: %s", error)
+    return False
 
 
 def _envelope(command: object, actor_id: UUID | None, resource_id: UUID, *idempotency) -> Envelope:
@@ -193,11 +215,12 @@ def _token_after(performed: Performed, token: Token | None) -> Token:
 
 
 def _replay(envelope: Envelope, token: Token | None) -> Executed:
-    first = CommandResult.objects.using("default").get(
-        actor_id=envelope.actor_id, idempotency_key=envelope.idempotency_key
-    )
-    if first.fingerprint != envelope.fingerprint:
-        raise IdempotencyKeyReused("An Idempotency-Key stands for one request; use a new one for another.")
+    """Give the first answer again. Raises IdempotencyKeyReused when the key is another request's, also of one that is
+    accepted and not applied yet."""
+    same = {"actor_id": envelope.actor_id, "idempotency_key": envelope.idempotency_key}
+    first = CommandResult.objects.using("default").filter(**same).first()
+    if first is None or first.fingerprint != envelope.fingerprint:
+        raise IdempotencyKeyReused(KEY_REUSED)
     if first.problem:
         raise Problem.from_document(first.problem)
     return Executed(first.pk, first.resource_id, _token_again(first.pk, token), replayed=True)

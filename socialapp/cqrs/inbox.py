@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import connections
 
-from socialapp.cqrs import claims, clocks, routing
+from socialapp.cqrs import clocks, routing
 from socialapp.cqrs.commands import LARGEST_STAMP, Envelope
 from socialapp.cqrs.deadlines import answered_within
 from socialapp.cqrs.ids import PARTITIONS, partition_of
@@ -80,14 +80,16 @@ class Kept:
 def put(envelope: Envelope, *, after_stamp: int) -> Kept:
     """Keep a command durably.
 
-    Raises IdempotencyKeyReused, StampAhead when `after_stamp` is too far ahead, or what routing.DOWN names; it may then
+    When its key is in use, under the ids and the fingerprint of the first request with it; the caller compares.
+
+    Raises StampAhead when `after_stamp` is too far ahead, or what routing.DOWN names; it may then
     have happened.
     """
     with answered_within(PUT_TIMEOUT), connections[PRIMARY].cursor() as cursor:
         cursor.execute(PUT, _row(envelope, after_stamp))
         now, stamp = cursor.fetchone()
         clocks.require_present(after_stamp, now)
-        return _first(envelope) if stamp is None else Kept(envelope, clocks.carried(stamp, now))
+        return first(envelope) if stamp is None else Kept(envelope, clocks.carried(stamp, now))
 
 
 def glance(envelope: Envelope) -> Kept | None:
@@ -98,7 +100,7 @@ def glance(envelope: Envelope) -> Kept | None:
     try:
         with answered_within(GLANCE):
             if InboxCommand.objects.using(PRIMARY).exists():
-                return _first(envelope)
+                return first(envelope)
     except routing.DOWN as error:
         connections[PRIMARY].close()
         logger.warning("the inbox was not asked for an idempotency key: %s", error)
@@ -132,8 +134,11 @@ def waiting_partitions() -> set[int]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def _first(envelope: Envelope) -> Kept | None:
-    """The command that came first with the key of this one. It goes from the inbox to the results, and so do we."""
+def first(envelope: Envelope) -> Kept | None:
+    """The command that came first with the key of this one, with its fingerprint.
+
+    Commands go from the inbox to the results, and so does this look. Raises what routing.DOWN names.
+    """
     same = {"actor_id": envelope.actor_id, "idempotency_key": envelope.idempotency_key}
     found = (
         InboxCommand.objects.using(PRIMARY).filter(**same).first()
@@ -141,9 +146,8 @@ def _first(envelope: Envelope) -> Kept | None:
     )
     if found is None:
         return None
-    claims.require_same(envelope.fingerprint, found.fingerprint)
-    first = replace(envelope, id=found.pk, resource_id=found.resource_id)
-    return Kept(first, 0, replayed=True)
+    earliest = replace(envelope, id=found.pk, resource_id=found.resource_id, fingerprint=found.fingerprint)
+    return Kept(earliest, 0, replayed=True)
 
 
 def _row(envelope: Envelope, after_stamp: int) -> dict:

@@ -84,6 +84,9 @@ class Invalid(Problem):
     status, code, title = 422, "invalid", "The request cannot be carried out"
 
 
+KEY_REUSED = "An Idempotency-Key stands for one request; use a new one for another."
+
+
 class IdempotencyKeyReused(Problem):
     status, code, title = 422, "idempotency_key_reused", "The idempotency key was used for another request"
 

@@ -19,8 +19,10 @@ from socialapp.cqrs.claims import Claim
 from socialapp.cqrs.clocks import StampAhead
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.consistency import Token
+from socialapp.cqrs.deadlines import answered_within
 from socialapp.cqrs.ids import PARTITIONS, new_id, partition_of
-from socialapp.cqrs.problems import Overloaded, Unavailable
+from socialapp.cqrs.inbox import Kept
+from socialapp.cqrs.problems import IdempotencyKeyReused, Overloaded, Unavailable
 from socialapp.cqrs.routing import DOWN, PRIMARY
 
 logger = logging.getLogger(__name__)
@@ -78,7 +80,7 @@ def submit(
         with breaker:
             if breaker.is_open:
                 valkey.greet(valkey.command_log(), within=GREETING)
-            claim = claims.claim(envelope)
+            claim = _claimed(envelope)
             earlier = _earlier(claim, envelope)
             envelope = earlier or claim.envelope
             if earlier:
@@ -115,15 +117,44 @@ def _finish(envelope: Envelope, appended: log.Appended) -> None:
         logger.exception("command %s is in the log; what follows its acceptance failed", envelope.id)
 
 
+def _claimed(envelope: Envelope) -> Claim:
+    """The claim of the first request with the key. Raises IdempotencyKeyReused.
+
+    A claim of another request is checked against the primary, whose row decides: the other one may have been refused.
+    """
+    try:
+        return claims.claim(envelope)
+    except IdempotencyKeyReused:
+        kept = _first_of_the_primary(envelope)
+        if kept is None:
+            raise
+        return Claim(_settle_claim(kept, envelope), logged=True)
+
+
+def _first_of_the_primary(envelope: Envelope) -> Kept | None:
+    """None also when the primary does not answer."""
+    try:
+        with answered_within(inbox.GLANCE):
+            return inbox.first(envelope)
+    except DOWN as error:
+        connections[PRIMARY].close()
+        logger.warning("the primary was not asked for an idempotency key: %s", error)
+        return None
+
+
+def _settle_claim(kept: Kept, ours: Envelope) -> Envelope:
+    """Correct the claim after the primary's row. Raises IdempotencyKeyReused when it is of another request."""
+    claims.mark(kept.envelope)
+    claims.require_same(ours.fingerprint, kept.envelope.fingerprint)
+    return kept.envelope
+
+
 def _earlier(claim: Claim, ours: Envelope) -> Envelope | None:
     """What an earlier request with the same key has put into the log, or into the inbox while the log was down."""
     if claim.logged:
         return claim.envelope
     kept = inbox.glance(ours) if claim.envelope.id == ours.id else None
-    if kept is None:
-        return None
-    claims.mark(kept.envelope)
-    return kept.envelope
+    return kept and _settle_claim(kept, ours)
 
 
 def _past_the_full_log(envelope: Envelope, token: Token) -> Accepted:
@@ -143,6 +174,7 @@ def _into_inbox(envelope: Envelope, token: Token) -> Accepted:
         connections[PRIMARY].close()
         logger.error("neither the log nor the inbox took a command: %s", error)
         raise Unavailable("The write could not be accepted.") from error
+    claims.require_same(envelope.fingerprint, kept.envelope.fingerprint)
     return _accepted(kept.envelope, token, kept.stamp, replayed=kept.replayed)
 
 
