@@ -125,7 +125,7 @@ def repair(order_id: UUID) -> Difference | None:
         wrong = order.status
         _write(order, state, addresses)
     stale = events.stale_keys(one.event for one in recorded) | {all_orders_key(wrong)}
-    cache.invalidate(stale, position=routing.position(routing.PRIMARY)[1])
+    cache.invalidate(stale, place=routing.position(routing.PRIMARY))
     return Difference(order, differing)
 
 

@@ -85,6 +85,8 @@ def dispute(why: str) -> None:
 
     Raises valkey.UNREACHABLE.
     """
+    global _is_disputed
+    _is_disputed = True
     valkey.state().set(_DISPUTED, why, ex=DISPUTED_FOR)
 
 

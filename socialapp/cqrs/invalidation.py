@@ -10,6 +10,7 @@ from collections.abc import Collection
 from socialapp.cqrs import cache, routing, valkey
 from socialapp.cqrs.breaker import Open
 from socialapp.cqrs.reader import breaker
+from socialapp.cqrs.servers import Place
 
 logger = logging.getLogger(__name__)
 
@@ -17,12 +18,12 @@ logger = logging.getLogger(__name__)
 GREETING = 0.1
 
 
-def at_once(stale: Collection[str], *, position: int) -> set[str] | None:
+def at_once(stale: Collection[str], *, place: Place) -> set[str] | None:
     """The keys that had an entry. None: the consumer `cache` has to repeat it, and until it has, tokens make reads skip
     the cache."""
     try:
         with breaker:
-            return _invalidate(stale, position)
+            return _invalidate(stale, place)
     except (*valkey.UNREACHABLE, *routing.DOWN) as error:
         # One line per failure, not per batch after it.
         if not isinstance(error, Open):
@@ -30,17 +31,17 @@ def at_once(stale: Collection[str], *, position: int) -> set[str] | None:
         return None
 
 
-def again(stale: Collection[str], *, position: int) -> None:
+def again(stale: Collection[str], *, place: Place) -> None:
     """Invalidate although the cache failed a moment ago: nothing else does. Raises like `cache.invalidate`."""
     try:
-        _invalidate(stale, position)
+        _invalidate(stale, place)
     except valkey.UNREACHABLE:
         breaker.trip()
         raise
     breaker.close()
 
 
-def _invalidate(stale: Collection[str], position: int) -> set[str]:
+def _invalidate(stale: Collection[str], place: Place) -> set[str]:
     if breaker.is_open:
         valkey.greet(valkey.read_cache(), within=GREETING)
-    return cache.invalidate(stale, position=position)
+    return cache.invalidate(stale, place=place)

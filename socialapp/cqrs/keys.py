@@ -47,6 +47,16 @@ def floor(entry_key: str) -> str:
     return f"{PREFIX}:floor:{tag(entry_key)}"
 
 
+def floor_timeline(entry_key: str) -> str:
+    """The timeline of the floor's position; in a key of its own, so that processes of earlier code read the floor."""
+    return f"{PREFIX}:floor:timeline:{tag(entry_key)}"
+
+
+def one_of_each_bucket() -> list[str]:
+    """Keys of entries that nobody makes, one for each floor."""
+    return [f"{PREFIX}:buckets:floor:none:{{{number:03x}}}" for number in range(BUCKETS)]
+
+
 def recovery(entry_key: str) -> str:
     """Marks that an invalidation is about to set a floor which the cache had lost."""
     return f"{PREFIX}:recovery:{tag(entry_key)}"

@@ -12,6 +12,7 @@ from socialapp.cqrs.breaker import Breaker
 from socialapp.cqrs.cache import Busy, Lease
 from socialapp.cqrs.flights import Flights
 from socialapp.cqrs.keys import Slot
+from socialapp.cqrs.servers import NOWHERE, Place
 from socialapp.cqrs.stamps import content_of, horizon, is_due, may_be_due
 
 logger = logging.getLogger(__name__)
@@ -130,27 +131,27 @@ def _fill(leases: Sequence[Lease], load: Load, ttl: float) -> dict[Slot, bytes]:
     slots = [lease.slot for lease in leases]
     started = time.monotonic()
     required = _required([lease.floor for lease in leases])
-    read = routing.read_with(lambda using: load(slots, using), **required, position_after=True)
+    read = routing.read_with(lambda using: load(slots, using), **required, place_after=True)
     found = read.result
-    if read.position is None:
+    if read.place is None:
         # No database that may fill could be asked. A refresh would then replace an entry by something older.
         return {lease.slot: found[lease.slot] for lease in leases if not lease.early}
     kept = [(lease, found[lease.slot]) for lease in leases if len(found[lease.slot]) <= LARGEST]
-    _keep(kept, read.position, ttl, time.monotonic() - started)
+    _keep(kept, read.place, ttl, time.monotonic() - started)
     return found
 
 
-def _required(floors: Sequence[int | None]) -> dict:
+def _required(floors: Sequence[Place | None]) -> dict:
     """What a database must have to serve these misses: all floors, and where one was lost, everything."""
     lost = None in floors
-    return {"floor": 0 if lost else max(floors, default=0), "only_primary": lost}
+    return {"floor": NOWHERE if lost else max(floors, default=NOWHERE), "only_primary": lost}
 
 
-def _keep(contents: list[tuple[Lease, bytes]], position: int, ttl: float, cost: float) -> None:
+def _keep(contents: list[tuple[Lease, bytes]], place: Place, ttl: float, cost: float) -> None:
     """A cache that fails here costs only the next reader's time."""
     try:
         with breaker:
-            cache.fill_many(contents, position=position, ttl=ttl, cost=cost)
+            cache.fill_many(contents, place=place, ttl=ttl, cost=cost)
     except valkey.UNREACHABLE as error:
         logger.warning("the read cache did not take a fill: %s", error)
 
@@ -178,5 +179,5 @@ def _look(slots: Sequence[Slot]) -> dict[Slot, bytes]:
     return {slot: content_of(entry) for slot, entry in zip(slots, entries, strict=True) if entry is not None}
 
 
-def _from_database(slots: Sequence[Slot], load: Load, *, floors: Sequence[int | None] = ()) -> dict[Slot, bytes]:
+def _from_database(slots: Sequence[Slot], load: Load, *, floors: Sequence[Place | None] = ()) -> dict[Slot, bytes]:
     return routing.read_with(lambda using: load(slots, using), **_required(floors)).result

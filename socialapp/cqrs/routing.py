@@ -17,7 +17,7 @@ from socialapp.cqrs import roles, servers, timelines
 from socialapp.cqrs.consistency import Token
 from socialapp.cqrs.failures import may_succeed_elsewhere
 from socialapp.cqrs.problems import Unavailable
-from socialapp.cqrs.servers import PRIMARY, Source, replicas
+from socialapp.cqrs.servers import NOWHERE, PRIMARY, Place, Source, replicas
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +43,11 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What `read_with` found, and where. position: taken again after the read; None when a cache must not keep it."""
+    """What `read_with` found, and where. place: taken again after the read; None when a cache must not keep it."""
 
     result: object
     source: Source
-    position: int | None = None
+    place: Place | None = None
 
 
 NOTHING = Requirement()
@@ -90,7 +90,7 @@ def database_for_read() -> str:
     return alias
 
 
-def choose(*, floor: int = 0) -> Source:
+def choose(*, floor: Place = NOWHERE) -> Source:
     """The server for a read that requires `floor` and what this request's token does. Raises Unavailable.
 
     When none certainly has all of that, the best one alive, and the requirement notes that it was not kept.
@@ -102,11 +102,11 @@ def choose(*, floor: int = 0) -> Source:
 
 
 def read_with(
-    load: Callable[[str], object], *, floor: int = 0, only_primary: bool = False, position_after: bool = False
+    load: Callable[[str], object], *, floor: Place = NOWHERE, only_primary: bool = False, place_after: bool = False
 ) -> Read:
     """`load(alias)` on the server that `choose` would name, or on the next one when it is lost or cancels the query.
 
-    only_primary: the cache has lost its floors, and what a replica says may not be kept. position_after: a cache
+    only_primary: the cache has lost its floors, and what a replica says may not be kept. place_after: a cache
     wants to keep the result. Raises Unavailable, and what `load` raises for reasons of its own.
     """
     with servers.reading():
@@ -118,14 +118,13 @@ def read_with(
             except Error as error:
                 _leave(source.alias, error)
                 continue
-            return Read(result, source, _position_after(source) if suits and position_after else None)
+            return Read(result, source, _place_after(source) if suits and place_after else None)
     raise Unavailable("No database can answer this read now.")
 
 
-def position(alias: str) -> tuple[int, int]:
-    """(timeline, position) of a server, taken now."""
-    source = servers.look(alias)
-    return source.timeline, source.position
+def position(alias: str) -> Place:
+    """Where a server is now."""
+    return servers.look(alias).place
 
 
 def fail_over(error: Exception) -> None:
@@ -137,7 +136,7 @@ def fail_over(error: Exception) -> None:
         _requirement.get().failed_over = True
 
 
-def _sources(*, floor: int, only_primary: bool) -> Iterator[tuple[Source, bool]]:
+def _sources(*, floor: Place, only_primary: bool) -> Iterator[tuple[Source, bool]]:
     """Servers for a read, best first, and whether each suits: first those that do, then the others that live."""
     usable = candidates()
     asked = [PRIMARY] if only_primary else usable
@@ -174,14 +173,14 @@ def _living(alias: str) -> Source | None:
         return None
 
 
-def _suits(source: Source, floor: int, *, only_primary: bool) -> bool:
+def _suits(source: Source, floor: Place, *, only_primary: bool) -> bool:
     """Whether all that is required is certainly visible there."""
     if why := servers.refusal(source):
         # The configured primary counts again from its first heartbeat on.
         if source.alias != PRIMARY:
             servers.eject(source.alias, why)
         return False
-    if source.position < floor or (only_primary and source.is_replica):
+    if source.place < floor or (only_primary and source.is_replica):
         return False
     return _contains(source, _requirement.get().token)
 
@@ -212,6 +211,6 @@ def _leave(alias: str, error: Error) -> None:
     servers.eject(alias, servers.CANCELLED if cancelled else servers.UNREACHABLE)
 
 
-def _position_after(source: Source) -> int | None:
+def _place_after(source: Source) -> Place | None:
     after = _living(source.alias)
-    return after.position if after and after.timeline == source.timeline else None
+    return after.place if after and after.timeline == source.timeline else None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from threading import BoundedSemaphore, Thread
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import Error, OperationalError, connections
@@ -44,6 +45,16 @@ OTHER_PRIMARY = "belongs to a primary that is not written to"
 RECENT = 5.0
 
 
+class Place(NamedTuple):
+    """A position (bytes of WAL) on its timeline. Of two, the greater has what survived of the lesser's history."""
+
+    timeline: int
+    position: int
+
+
+NOWHERE = Place(0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A server as it was found just before a read.
@@ -58,6 +69,10 @@ class Source:
     position: int
     beat: Beat
     started: datetime
+
+    @property
+    def place(self) -> Place:
+        return Place(self.timeline, self.position)
 
     @property
     def lacks_heartbeat(self) -> bool:

@@ -13,6 +13,7 @@ from socialapp.cqrs.consumers import consumer
 from socialapp.cqrs.effects import Effects
 from socialapp.cqrs.failures import is_infrastructure
 from socialapp.cqrs.models import CommandResult
+from socialapp.cqrs.servers import Place
 from socialapp.cqrs.together import Together
 
 logger = logging.getLogger(__name__)
@@ -58,10 +59,10 @@ def settle(happened: list[object]) -> Settled:
     """
     if happened:
         _wake({events.type_of(event).aggregate for event in happened})
-    timeline, position = routing.position(routing.PRIMARY)
+    place = routing.position(routing.PRIMARY)
     stale = _stale(happened)
-    dropped = None if stale is None else invalidation.at_once(stale, position=position)
-    return Settled(timeline, position, dropped is not None, frozenset(dropped or ()))
+    dropped = None if stale is None else invalidation.at_once(stale, place=place)
+    return Settled(*place, dropped is not None, frozenset(dropped or ()))
 
 
 def _wake(aggregates: set[str]) -> None:
@@ -140,8 +141,10 @@ def _drop_all(several: list[Committed]) -> bool:
     for committed in several:
         histories.setdefault(committed.timeline, []).append(committed)
     dropped = [
-        invalidation.at_once(set().union(*(one.keys for one in those)), position=max(one.position for one in those))
-        for those in histories.values()
+        invalidation.at_once(
+            set().union(*(one.keys for one in those)), place=Place(timeline, max(one.position for one in those))
+        )
+        for timeline, those in histories.items()
     ]
     return None not in dropped
 
@@ -225,8 +228,7 @@ def repeat_invalidations(recorded: list[events.Recorded]) -> None:
     left = [r.event for r in recorded if (r.command_id, r.xid) not in settled]
     if not left:
         return
-    _, position = routing.position(routing.PRIMARY)
-    invalidation.again(events.stale_keys(left), position=position)
+    invalidation.again(events.stale_keys(left), place=routing.position(routing.PRIMARY))
     unconfirmed = statuses.keys() - confirmed - _with_events_beyond(recorded[-1], statuses)
     log.publish(
         {

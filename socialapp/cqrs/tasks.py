@@ -20,6 +20,7 @@ from socialapp.cqrs import (
     partitions,
     promotions,
     retention,
+    routing,
     valkey,
     waking,
 )
@@ -80,7 +81,7 @@ def beat_heartbeat() -> None:
     timeline = heartbeat.beat().timeline
     try:
         promotions.forget_lost_writes(timeline)
-    except valkey.UNREACHABLE as error:
+    except (*valkey.UNREACHABLE, *routing.DOWN) as error:
         logger.warning("the read cache was not asked which primary it was filled from: %s", error)
 
 

@@ -102,7 +102,7 @@ def test_what_is_in_flight_is_no_violation(post, edit, refilled):
     plant(post_key(post), stale)
     first = audit.look(in_cache(post_key(post)))
     assert first.outcomes == {} and first.again
-    cache.invalidate([post_key(post)], position=routing.position(routing.PRIMARY)[1])
+    cache.invalidate([post_key(post)], place=routing.position(routing.PRIMARY))
     if refilled:
         fragments.posts.get(post)
     assert audit.look(first.again).outcomes == {CACHE: within(1)}

@@ -14,6 +14,7 @@ from socialapp.cqrs.cursors import encode_cursor
 from socialapp.cqrs.fragments import MISSING, version_of
 from socialapp.cqrs.ids import new_id
 from socialapp.cqrs.problems import NotFound
+from socialapp.cqrs.servers import Place
 from socialapp.cqrs.stamps import content_of
 from socialapp.cqrs.submit import submit
 
@@ -24,44 +25,44 @@ LIST = keys.entry("things", "list", "1")
 def test_a_miss_gives_one_lease():
     first, second = cache.lookup(KEY), cache.lookup(KEY)
     assert isinstance(first, Lease) and isinstance(second, Busy)
-    assert cache.fill(first, b"body", position=5, ttl=10)
+    assert cache.fill(first, b"body", place=Place(1, 5), ttl=10)
     assert content_of(cache.lookup(KEY)) == b"body"
 
 
 def test_lease_an_invalidation_voids_it():
     lease = cache.lookup(KEY)
-    cache.invalidate([KEY], position=7)
-    assert cache.fill(lease, b"stale", position=9, ttl=10) is False
+    cache.invalidate([KEY], place=Place(1, 7))
+    assert cache.fill(lease, b"stale", place=Place(1, 9), ttl=10) is False
     assert isinstance(cache.lookup(KEY), Lease)
 
 
 def test_a_lease_fills_only_once():
     lease = cache.lookup(KEY)
-    assert cache.fill(lease, b"a", position=1, ttl=10)
-    cache.invalidate([KEY], position=2)
-    assert cache.fill(lease, b"a", position=1, ttl=10) is False
+    assert cache.fill(lease, b"a", place=Place(1, 1), ttl=10)
+    cache.invalidate([KEY], place=Place(1, 2))
+    assert cache.fill(lease, b"a", place=Place(1, 1), ttl=10) is False
 
 
 def test_floor_an_invalidation_raises_it_and_never_lowers_it():
-    cache.fill(cache.lookup(KEY), b"body", position=10, ttl=10)
-    cache.invalidate([KEY], position=100)
-    assert cache.lookup(KEY).floor == 100
-    cache.invalidate([KEY], position=50)
-    assert cache.lookup(KEY).floor == 100
+    cache.fill(cache.lookup(KEY), b"body", place=Place(1, 10), ttl=10)
+    cache.invalidate([KEY], place=Place(1, 100))
+    assert cache.lookup(KEY).floor == Place(1, 100)
+    cache.invalidate([KEY], place=Place(1, 50))
+    assert cache.lookup(KEY).floor == Place(1, 100)
 
 
 def test_raise_a_fill_raises_the_floor():
-    cache.fill(cache.lookup(KEY), b"old", position=10, ttl=10)
-    cache.invalidate([KEY], position=20)
-    cache.fill(cache.lookup(KEY), b"new", position=30, ttl=10)
+    cache.fill(cache.lookup(KEY), b"old", place=Place(1, 10), ttl=10)
+    cache.invalidate([KEY], place=Place(1, 20))
+    cache.fill(cache.lookup(KEY), b"new", place=Place(1, 30), ttl=10)
     valkey.read_cache().delete(KEY)
-    assert cache.lookup(KEY).floor == 30
+    assert cache.lookup(KEY).floor == Place(1, 30)
 
 
 def test_memory_a_lost_floor_is_told_and_set_to_the_primarys_present_position():
     assert cache.lookup(KEY).floor is None
-    _, before = routing.position("default")
-    cache.invalidate([KEY], position=1)
+    before = routing.position("default")
+    cache.invalidate([KEY], place=Place(1, 1))
     assert cache.lookup(KEY).floor >= before
 
 
@@ -75,8 +76,53 @@ def test_memory_a_floor_that_is_lost_again_while_it_is_restored_is_not_set(monke
         return real(alias)
 
     monkeypatch.setattr(routing, "position", lose_memory_then_answer)
-    cache.invalidate([KEY], position=1)
+    cache.invalidate([KEY], place=Place(1, 1))
     assert len(calls) == 2, "the position that was read before the loss must not be used"
+
+
+def test_history_a_fill_from_an_older_timeline_is_refused():
+    """A reader that did not know of the promotion, on a replica that was further than the promoted one."""
+    lease, page = cache.lookup(KEY), cache.lookup(LIST, "page:1")
+    cache.begin_timeline(Place(2, 100))
+    assert cache.fill(lease, b"lost", place=Place(1, 500), ttl=10) is False
+    assert cache.fill(page, b"lost", place=Place(1, 500), ttl=10) is False
+    assert cache.lookup(KEY).floor >= Place(2, 100), "the lease was given back"
+    assert cache.lookup(LIST, "page:1").floor >= Place(2, 100)
+
+
+def test_history_positions_are_compared_with_their_timelines():
+    cache.fill(cache.lookup(KEY), b"body", place=Place(1, 500), ttl=10)
+    cache.invalidate([KEY], place=Place(2, 100))
+    assert cache.lookup(KEY).floor == Place(2, 100)
+    cache.invalidate([KEY], place=Place(1, 900))
+    assert cache.lookup(KEY).floor == Place(2, 100), "a write on the older timeline lowers nothing"
+    cache.invalidate([KEY], place=Place(1, 900))
+    cache.fill(cache.lookup(KEY), b"body", place=Place(3, 1), ttl=10)
+    cache.invalidate([KEY], place=Place(2, 500))
+    assert cache.lookup(KEY).floor == Place(3, 1)
+
+
+def test_history_a_new_timeline_drops_entries_and_sets_every_floor(monkeypatch):
+    cache.fill(cache.lookup(KEY), b"perhaps lost", place=Place(1, 500), ttl=10)
+    present = routing.position("default")
+    cache.begin_timeline(Place(present.timeline + 1, 1))
+    assert valkey.read_cache().exists(KEY, LIST) == 0
+    floors = {cache.lookup(keys.entry("things", "entity", n)).floor for n in range(50)}
+    assert floors == {Place(present.timeline + 1, 1)}
+
+
+def test_a_floor_of_earlier_code_counts_as_lost():
+    """It has no timeline. Processes of both kinds share a cache during a deploy."""
+    valkey.read_cache().set(keys.floor(KEY), 7)
+    lease = cache.lookup(KEY)
+    assert lease.floor is None
+    assert cache.fill(lease, b"body", place=Place(1, 5), ttl=10)
+    valkey.read_cache().delete(KEY)
+    assert cache.lookup(KEY).floor == Place(1, 5)
+    assert valkey.read_cache().get(keys.floor(KEY)) == b"5", "which earlier code reads"
+    valkey.read_cache().delete(keys.floor_timeline(KEY))
+    cache.invalidate([KEY], place=Place(1, 1))
+    assert cache.lookup(KEY).floor > Place(1, 5), "the primary's present position"
 
 
 @pytest.mark.parametrize("reset", [lambda: None, lambda: valkey.read_cache().delete(keys.floor(LIST))])
@@ -84,10 +130,10 @@ def test_a_list_is_a_hash_whose_pages_have_their_own_leases(reset):
     first, second = cache.lookup(LIST, "page:1"), cache.lookup(LIST, "page:2")
     assert isinstance(first, Lease) and isinstance(second, Lease)
     assert isinstance(cache.lookup(LIST, "page:1"), Busy)
-    assert cache.fill(first, b"one", position=1, ttl=10)
+    assert cache.fill(first, b"one", place=Place(1, 1), ttl=10)
     reset()
-    cache.invalidate([LIST], position=2)
-    assert cache.fill(second, b"two", position=3, ttl=10) is False
+    cache.invalidate([LIST], place=Place(1, 2))
+    assert cache.fill(second, b"two", place=Place(1, 3), ttl=10) is False
     assert isinstance(cache.lookup(LIST, "page:1"), Lease)
     assert valkey.read_cache().exists(LIST) == 0
 
@@ -95,24 +141,24 @@ def test_a_list_is_a_hash_whose_pages_have_their_own_leases(reset):
 def test_a_list_has_one_lifetime_and_a_bounded_number_of_pages(monkeypatch):
     monkeypatch.setattr(cache, "MOST_FIELDS", 4)
     for page in range(5):
-        cache.fill(cache.lookup(LIST, f"page:{page}"), b"x", position=1, ttl=10)
+        cache.fill(cache.lookup(LIST, f"page:{page}"), b"x", place=Place(1, 1), ttl=10)
     assert valkey.read_cache().hlen(LIST) == 4
     assert 0 < valkey.read_cache().pttl(LIST) <= 10_000
 
 
 def test_floors_outlive_entries():
-    cache.fill(cache.lookup(KEY), b"body", position=10, ttl=10)
+    cache.fill(cache.lookup(KEY), b"body", place=Place(1, 10), ttl=10)
     assert valkey.read_cache().ttl(keys.floor(KEY)) == -1
     assert 0 < valkey.read_cache().pttl(KEY) <= 10_000
 
 
 def test_forgetting_entries_keeps_the_floors():
-    cache.fill(cache.lookup(KEY), b"body", position=10, ttl=10)
+    cache.fill(cache.lookup(KEY), b"body", place=Place(1, 10), ttl=10)
     other = keys.entry("others", "entity", "1")
-    cache.fill(cache.lookup(other), b"body", position=10, ttl=10)
+    cache.fill(cache.lookup(other), b"body", place=Place(1, 10), ttl=10)
     assert sum(cache.forget("things:*")) == 1
     assert sum(cache.forget("*")) == 1
-    assert cache.lookup(KEY).floor == 10
+    assert cache.lookup(KEY).floor == Place(1, 10)
 
 
 def test_a_fragment_is_read_once_and_then_comes_from_the_cache(author, drain_all, django_assert_num_queries):
@@ -151,7 +197,7 @@ def test_a_busy_reader_waits_for_the_holder_of_the_lease(author, drain_all, djan
     post = submit(CreatePost("busy"), actor_id=author).resource_id
     drain_all()
     lease = cache.lookup(post_key(post))
-    filler = threading.Timer(0.02, cache.fill, [lease, b'"1-x"\n{}'], {"position": 2**40, "ttl": 10})
+    filler = threading.Timer(0.02, cache.fill, [lease, b'"1-x"\n{}'], {"place": Place(1, 2**40), "ttl": 10})
     filler.start()
     with django_assert_num_queries(0):
         assert fragments.posts.get(post).body == b"{}"
@@ -209,7 +255,7 @@ def test_first_pages_of_all_limits_are_kept():
 
 
 def fill_page(page: str) -> None:
-    assert cache.fill(cache.lookup(LIST, page), b"page", position=1, ttl=10)
+    assert cache.fill(cache.lookup(LIST, page), b"page", place=Place(1, 1), ttl=10)
 
 
 def test_a_crowd_of_cursors_does_not_evict_the_public_list(author, drain_all):

@@ -146,10 +146,10 @@ def test_consumers_are_woken_of_much_and_of_little(author, shared, monkeypatch, 
 def test_positions_of_two_histories_are_not_compared(author, monkeypatch):
     """In a failover some connections still lead to the old primary."""
     asked = {}
-    monkeypatch.setattr(cache, "invalidate", lambda stale, position: asked.update({position: stale}) or set())
+    monkeypatch.setattr(cache, "invalidate", lambda stale, place: asked.update({place: stale}) or set())
     old, new = settle.Committed({"a"}, {"user"}, 1, 900), settle.Committed({"b"}, {"user"}, 2, 500)
     assert settle._drop_all([old, new, settle.Committed({"c"}, {"user"}, 2, 600)])
-    assert asked == {900: {"a"}, 600: {"b", "c"}}
+    assert asked == {(1, 900): {"a"}, (2, 600): {"b", "c"}}
 
 
 def test_an_invalidation_that_the_primary_cannot_finish_is_left_to_the_consumer(author, monkeypatch):

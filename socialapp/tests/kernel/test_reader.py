@@ -15,6 +15,7 @@ from socialapp.cqrs import cache, joined, keys, reader, stamps, valkey, wire
 from socialapp.cqrs.cache import Lease, Slot
 from socialapp.cqrs.ids import new_id
 from socialapp.cqrs.problems import NotFound, Problem
+from socialapp.cqrs.servers import Place
 from socialapp.cqrs.submit import submit
 
 SLOT: Slot = (keys.entry("things", "entity", "1"), "")
@@ -64,7 +65,7 @@ def test_who_waited_for_a_neighbour_does_not_get_what_an_invalidation_has_overta
     first = threading.Thread(target=lambda: found.append(read(SLOT, slow)))
     first.start()
     assert loading.wait(5)
-    cache.invalidate([SLOT[0]], position=1)
+    cache.invalidate([SLOT[0]], place=Place(1, 1))
     second = threading.Thread(target=lambda: found.append(read(SLOT, Database(b"new"))))
     second.start()
     invalidated.set()
@@ -96,8 +97,8 @@ def test_a_refresh_that_an_invalidation_overtakes_is_refused():
     (lease,) = cache.lookup_many([SLOT], early=True)
     assert isinstance(lease, Lease)
     assert wire.get([SLOT])[0] is not None, "others are served the old one meanwhile"
-    cache.invalidate([SLOT[0]], position=1)
-    assert cache.fill(lease, b"stale", position=2, ttl=SECONDS) is False
+    cache.invalidate([SLOT[0]], place=Place(1, 1))
+    assert cache.fill(lease, b"stale", place=Place(1, 2), ttl=SECONDS) is False
     assert wire.get([SLOT]) == [None]
 
 

@@ -1,4 +1,4 @@
-"""For each rule the shortest way to a stale entry without it, as `read_cache_model.py --break RULE` prints it.
+"""For each rule the shortest way to a stale entry without it, as `proof.models cache --break RULE` prints it.
 
 Each takes a World in which the replica has the row and the cache a floor for it, and only raises without its rule.
 """

@@ -62,7 +62,7 @@ class World:
         valkey.read_cache().flushdb()
         with connections["default"].cursor() as cursor:
             cursor.execute("INSERT INTO proof_row (id, writes) VALUES (%s, 0)", [self.row])
-        cache.invalidate(self.entry_keys, position=routing.position(routing.PRIMARY)[1])
+        cache.invalidate(self.entry_keys, place=routing.position(routing.PRIMARY))
         self.replica_catches_up()
 
     # ---- who reads and writes ----
@@ -103,8 +103,8 @@ class World:
         self._commits.show()
         self.shown += 1
         written = self.shown
-        _, position = routing.position(routing.PRIMARY)
-        cache.invalidate(self.entry_keys, position=position)
+        place = routing.position(routing.PRIMARY)
+        cache.invalidate(self.entry_keys, place=place)
         self.confirmed = max(self.confirmed, written)
         happened["invalidations"] += 1
 

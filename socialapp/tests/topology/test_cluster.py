@@ -10,6 +10,7 @@ from socialapp.accounts.models import User
 from socialapp.cqrs import audit, cache, keys, reader, valkey, wire
 from socialapp.cqrs.breaker import Breaker
 from socialapp.cqrs.sampling import sample
+from socialapp.cqrs.servers import Place
 from socialapp.cqrs.submit import submit
 from socialapp.tests.kernel.test_cache import *  # noqa: F403 the same tests, on a cluster
 from socialapp.tests.valkeys import PRIMARIES, ValkeyCluster, valkey_cluster
@@ -43,15 +44,15 @@ def test_a_list_whose_entities_are_on_all_nodes(nodes, author, drain_all, django
 def test_forgetting_reaches_every_node():
     entry_keys = [keys.entry("things", "entity", n) for n in range(40)]
     for key in entry_keys:
-        cache.fill(cache.lookup(key), b"body", position=1, ttl=10)
+        cache.fill(cache.lookup(key), b"body", place=Place(1, 1), ttl=10)
     assert sum(cache.forget("things:*")) == 40
-    assert all(cache.lookup(key).floor == 1 for key in entry_keys), "floors stay"
+    assert all(cache.lookup(key).floor == Place(1, 1) for key in entry_keys), "floors stay"
 
 
 def test_a_node_that_lost_its_memory_is_told_from_the_others(nodes):
     entry_keys = [keys.entry("things", "entity", n) for n in range(40)]
     for key in entry_keys:
-        cache.fill(cache.lookup(key), b"body", position=1, ttl=10)
+        cache.fill(cache.lookup(key), b"body", place=Place(1, 1), ttl=10)
     nodes.client(0).flushall()
     found = cache.lookup_many([(key, "") for key in entry_keys])
     lost = [outcome for outcome in found if isinstance(outcome, cache.Lease)]
@@ -61,7 +62,7 @@ def test_a_node_that_lost_its_memory_is_told_from_the_others(nodes):
 def test_slots_that_move_are_followed(nodes):
     """The slots of one key go to another node while this process still believes in the old one."""
     key = keys.entry("things", "entity", "moving")
-    cache.fill(cache.lookup(key), b"body", position=1, ttl=10)
+    cache.fill(cache.lookup(key), b"body", place=Place(1, 1), ttl=10)
     assert wire.get([(key, "")])[0].endswith(b"body")
     owner = valkey.read_cache().get_node_from_key(key)
     other = next(node for node in valkey.read_cache().get_primaries() if node.name != owner.name)
@@ -70,7 +71,7 @@ def test_slots_that_move_are_followed(nodes):
         assert wire.get([(key, "")]) == [None]
         lease = cache.lookup(key)
         assert lease.floor is None
-        assert cache.fill(lease, b"moved", position=1, ttl=10)
+        assert cache.fill(lease, b"moved", place=Place(1, 1), ttl=10)
         assert wire.get([(key, "")])[0].endswith(b"moved")
     finally:
         nodes.move(valkey.read_cache().keyslot(key), owner.port)

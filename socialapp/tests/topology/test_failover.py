@@ -5,7 +5,7 @@ from django.db import connections
 from django.http import HttpResponse
 from django.test import RequestFactory
 
-from socialapp.cqrs import heartbeat, routing, servers, timelines
+from socialapp.cqrs import heartbeat, keys, promotions, reader, routing, servers, timelines, valkey
 from socialapp.cqrs.consistency import Token
 from socialapp.cqrs.http.freshness import freshness, settled
 from socialapp.cqrs.routing import Requirement, requiring
@@ -97,6 +97,29 @@ def told_once(promoted) -> None:
     assert answer["Consistency"] == "eventual"
     again = RequestFactory().get("/", HTTP_CONSISTENCY_TOKEN=answer["Consistency-Token"])
     assert freshness(lambda _: HttpResponse())(again)["Consistency"] == "strong"
+
+
+def test_a_replica_that_was_ahead_refills_nothing(stack_of_the_test, promoted, writing, monkeypatch):
+    """A reader looked at the heartbeat just before the promoted primary's first one; the replica has the lost write."""
+    before = heartbeat.newest()
+    with writing():
+        promotions.forget_lost_writes(heartbeat.beat().timeline)
+    with as_superuser(stack_of_the_test, "primary") as old:
+        # The old history goes on, and is soon beyond the new one by its mere position.
+        while routing.position("replica1").position <= routing.position("default").position:
+            old.execute("SELECT pg_logical_emit_message(true, 'x', 'x')")
+            old.execute("SELECT pg_switch_wal()")
+    monkeypatch.setattr(heartbeat, "_refresh", lambda _: None)
+    monkeypatch.setattr(heartbeat, "_newest", before)
+    assert not servers.refusal(servers.look("replica1")), "so this reader takes it for a good one"
+    key, asked = keys.entry("things", "entity", "lost"), []
+
+    def load(slots, using):
+        asked.append(using)
+        return dict.fromkeys(slots, b"lost")
+
+    assert reader.read([(key, "")], load, 60) == [b"lost"]
+    assert not valkey.read_cache().exists(key), f"filled from {asked}"
 
 
 def test_only_the_old_timeline_alive_is_eventual(promoted, writing, dead_primary):

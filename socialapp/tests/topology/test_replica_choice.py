@@ -111,8 +111,8 @@ def test_a_read_whose_replica_is_shut_down_is_repeated_on_the_primary(servers_of
             cut(servers_of_the_test, alias)
         return alias, one(alias)
 
-    read = routing.read_with(load, position_after=True)
-    assert read.result == ("default", 1) and read.position
+    read = routing.read_with(load, place_after=True)
+    assert read.result == ("default", 1) and read.place
     assert servers.ejected("replica1") == servers.UNREACHABLE
 
 
@@ -144,7 +144,7 @@ def test_a_query_that_conflicts_with_replay_is_repeated(servers_of_the_test, rea
             truncate = Thread(target=truncate_while_it_is_read, args=(primary, replica))
             truncate.start()
             causes = []
-            read = routing.read_with(lambda alias: slowly(alias, causes), position_after=True)
+            read = routing.read_with(lambda alias: slowly(alias, causes), place_after=True)
             truncate.join()
         primary.execute("DROP TABLE conflicting")
     assert causes == ["40001"], "the replica did cancel it"
@@ -201,8 +201,8 @@ def test_a_replica_that_is_lost_after_the_read_leaves_nothing_to_keep(servers_of
         cut(servers_of_the_test, alias)
         return found
 
-    read = routing.read_with(load, position_after=True)
-    assert read.result == 1 and read.position is None
+    read = routing.read_with(load, place_after=True)
+    assert read.result == 1 and read.place is None
 
 
 def test_a_replica_that_cancels_the_only_possible_read_is_asked_again(servers_of_the_test, reading, dead_primary):
@@ -315,16 +315,16 @@ def test_an_unchosen_replica_that_answers_is_better_than_503(reading, dead_prima
 
 
 def test_lost_memory_is_filled_by_nobody_but_a_primary(reading, dead_primary, monkeypatch):
-    assert routing.read_with(one, only_primary=True, position_after=True).position
+    assert routing.read_with(one, only_primary=True, place_after=True).place
     with dead_primary():
-        read = routing.read_with(one, only_primary=True, position_after=True)
-    assert read.source.alias == "replica1" and read.position is None
+        read = routing.read_with(one, only_primary=True, place_after=True)
+    assert read.source.alias == "replica1" and read.place is None
     servers.forget()
     # The old primary has been made a replica, and DATABASE_URL still names it.
     connections["default"].close()
     monkeypatch.setitem(connections.databases["default"], "HOST", connections.databases["replica1"]["HOST"])
-    read = routing.read_with(one, only_primary=True, position_after=True)
-    assert read.position is None
+    read = routing.read_with(one, only_primary=True, place_after=True)
+    assert read.place is None
     connections["default"].close()
 
 

@@ -86,8 +86,8 @@ def test_a_promoted_server_fills_no_cache(promote):
     for alias in ("default", "replica1"):
         servers.eject(alias, servers.UNREACHABLE)
     for required in ({}, {"only_primary": True}):
-        read = routing.read_with(lambda alias: alias, position_after=True, **required)
-        assert (read.result, read.position) == (CLONE, None)
+        read = routing.read_with(lambda alias: alias, place_after=True, **required)
+        assert (read.result, read.place) == (CLONE, None)
 
 
 def test_two_timelines_with_heartbeats(promote, monkeypatch, caplog):
