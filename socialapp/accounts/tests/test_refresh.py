@@ -82,25 +82,35 @@ def until(condition) -> None:
     raise AssertionError("it did not happen")
 
 
+@pytest.fixture
+def paused_rotation(monkeypatch):
+    """Begin a rotation that has used its token up, and has neither issued the next one nor committed."""
+
+    def begin(token: str) -> tuple[threading.Thread, list, threading.Event]:
+        looked, go_on, issue = threading.Event(), threading.Event(), refresh._issue
+
+        def issue_later(session):
+            looked.set()
+            assert go_on.wait(10)
+            return issue(session)
+
+        monkeypatch.setattr(refresh, "_issue", issue_later)
+        thread, result = in_thread(lambda: refresh.rotate(token))
+        assert looked.wait(10)
+        monkeypatch.setattr(refresh, "_issue", issue)
+        return thread, result, go_on
+
+    return begin
+
+
 @pytest.mark.parametrize("ended_by", ["logout", "reuse"])
-def test_no_child_outlives_a_session_that_ends_during_a_rotation(person, monkeypatch, ended_by):
+def test_no_child_outlives_a_session_that_ends_during_a_rotation(person, paused_rotation, ended_by):
     """The rotation has looked at its token, and the session ends before the next token is issued."""
     session, token = refresh.begin(person)
     used = token
     if ended_by == "reuse":
         _, _, token = refresh.rotate(used)
-    looked, go_on, issue = threading.Event(), threading.Event(), refresh._issue
-
-    def issue_later(session):
-        looked.set()
-        assert go_on.wait(10)
-        return issue(session)
-
-    # given a rotation in the middle of its transaction
-    monkeypatch.setattr(refresh, "_issue", issue_later)
-    rotation, rotated = in_thread(lambda: refresh.rotate(token))
-    assert looked.wait(10)
-    monkeypatch.setattr(refresh, "_issue", issue)
+    rotation, rotated, go_on = paused_rotation(token)
     # when the session ends meanwhile
     ending, _ = in_thread(lambda: refresh.end(token) if ended_by == "logout" else refresh.rotate(used))
     until(lambda: waits_for_lock() or not ending.is_alive())
@@ -111,6 +121,21 @@ def test_no_child_outlives_a_session_that_ends_during_a_rotation(person, monkeyp
     _, _, child = rotated[0]
     with pytest.raises(refresh.InvalidRefreshToken):
         refresh.rotate(child)
+
+
+def test_of_two_uses_at_the_same_moment_the_second_ends_the_session(person, paused_rotation):
+    session, token = refresh.begin(person)
+    first, rotated, go_on = paused_rotation(token)
+    # when the token is used once more
+    second, refused = in_thread(lambda: refresh.rotate(token))
+    until(lambda: waits_for_lock() or not second.is_alive())
+    go_on.set()
+    first.join(10)
+    second.join(10)
+    # then that use is refused, and the session has ended for both
+    assert isinstance(refused[0], refresh.InvalidRefreshToken)
+    with pytest.raises(refresh.InvalidRefreshToken):
+        refresh.rotate(rotated[0][2])
 
 
 def test_no_session_survives_that_begins_while_the_user_is_deactivated(person):
