@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from deploy.bench import bars, chart, orders, reads, steady, writes
+from deploy.bench import bars, chart, hostile, orders, reads, steady, writes
 from deploy.bench.servers import require_wrk, running_stack
 from deploy.bench.world import seed, world
 
@@ -70,11 +70,20 @@ def queues_part(options) -> None:
     (options.output / "queues.json").write_text(found.record())
 
 
+def cost_part(options) -> None:
+    """Products enough that a search without an index would be felt."""
+    with running_stack() as stack:
+        seed(stack, users=50, posts=0, products=20_000)
+        found = hostile.measure(stack, seconds=4 * options.seconds)
+    print(hostile.to_json(found), bars.table(hostile.bars_of(found)), sep="\n\n")
+    (options.output / "cost.json").write_text(hostile.to_json(found))
+
+
 def say(scenario: str, connections: int) -> None:
     print(f"measured: {scenario}, {connections} connections", file=sys.stderr, flush=True)
 
 
-PARTS = {"reads": read_part, "writes": write_part, "orders": orders_part, "queues": queues_part}
+PARTS = {"reads": read_part, "writes": write_part, "orders": orders_part, "queues": queues_part, "cost": cost_part}
 
 if __name__ == "__main__":
     main()

@@ -24,9 +24,10 @@ class World:
     scenarios: dict[str, list[str]]
 
 
-def seed(stack: Stack, *, users: int, posts: int) -> None:
+def seed(stack: Stack, *, users: int, posts: int, products: int = 200) -> None:
     environment = os.environ | stack.environment("worker")
     command = [sys.executable, "manage.py", "seed", "--users", str(users), "--posts", str(posts)]
+    command += ["--products", str(products)]
     subprocess.run(command, cwd=CHECKOUT, env=environment, check=True, timeout=1800)
 
 
