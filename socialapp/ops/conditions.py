@@ -74,6 +74,25 @@ CONDITIONS = (
         remedy="Nobody else may write into it. `manage.py flush_cache` empties it.",
     ),
     Condition(
+        "a replicated read cache",
+        entry="cache",
+        metric="socialapp_cache_replicas",
+        threshold=0,
+        means="The read cache (`CACHE_URL`, a server or a cluster) has replicas. Replication is asynchronous: after a "
+        "failover to one, entries that a write had dropped are back, and floors are lower, so readers are served stale "
+        "entries until they expire (up to an hour).",
+        remedy="Remove the replicas. A cache that is lost comes back empty, which costs only slower reads. After a "
+        "failover that has happened: `manage.py flush_cache`.",
+    ),
+    Condition(
+        "a split brain",
+        entry="one_primary",
+        metric="socialapp_split_brain",
+        threshold=0,
+        means="Two database servers take writes, or heartbeats are written on two timelines.",
+        remedy="Stop one of them; see *Split brain* below.",
+    ),
+    Condition(
         "a full disk",
         entry="disks",
         metric="socialapp_disk_free_bytes",

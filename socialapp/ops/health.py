@@ -48,7 +48,7 @@ def _checks() -> dict[str, Callable[[], dict]]:
         **databases,
         # After the databases, which have just been looked at.
         "one_primary": _one_primary,
-        "cache": lambda: _full(room.cache_trouble()),
+        "cache": _cache,
         "state": _state,
         "log": _log,
         "workers": _workers,
@@ -123,6 +123,11 @@ def _log() -> dict:
     if wrong:
         return {"status": "down", "error": f"set {', '.join(wrong)}"}
     return _memory(room.log) if roles.may_write() else {}
+
+
+def _cache() -> dict:
+    """Only the write pool may ask about replicas."""
+    return _full(room.cache_trouble() or (room.cache_replication() if roles.may_write() else ""))
 
 
 def _state() -> dict:

@@ -119,6 +119,8 @@ class Room(Collector):
         with suppress(*valkey.UNREACHABLE):
             refuses = float(bool(room.cache_trouble()))
             yield GaugeMetricFamily("socialapp_cache_refuses_writes", "1: it has no room.", value=refuses)
+            replicas = room.cache_replicas()
+            yield GaugeMetricFamily("socialapp_cache_replicas", "Which it must not have.", value=replicas)
 
 
 LOG = (

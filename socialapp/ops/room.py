@@ -1,6 +1,7 @@
 """Room that is left: memory of the command log, the state store and the read cache, and bytes on disks.
 
-For health, metrics and `manage.py backlog`. Only the write pool and workers may ask servers for their memory.
+For health, metrics and `manage.py backlog`; and whether the read cache is replicated, which it must not be. Only the
+write pool and workers may ask servers for either.
 """
 
 import shutil
@@ -65,6 +66,21 @@ def cache_trouble() -> str:
     return ""
 
 
+def cache_replicas() -> int:
+    """Replicas of the read cache's servers. They are asynchronous: one that takes over has entries that were dropped,
+    and floors that had been raised. Raises valkey.UNREACHABLE.
+    """
+    return sum(one.info("replication")["connected_slaves"] for one in valkey.primaries(valkey.read_cache()))
+
+
+def cache_replication() -> str:
+    """What is wrong with the read cache's replication and what to do, or ""."""
+    number = cache_replicas()
+    if not number:
+        return ""
+    return f"the read cache has {number} replicas, and a failover to one would bring stale entries back: remove them"
+
+
 def disks() -> list[Disk]:
     """Those of the setting DISKS. One that cannot be looked at has no room."""
     return [Disk(name, _free(folder)) for name, folder in settings.DISKS.items()]
@@ -82,7 +98,7 @@ def troubles() -> list[str]:
     checks: dict[str, Callable[[], str]] = {
         "command log": lambda: log()[1],
         "state store": lambda: state()[1],
-        "read cache": cache_trouble,
+        "read cache": lambda: cache_trouble() or cache_replication(),
     }
     found = [_checked(*check) for check in checks.items()] + [disk.trouble for disk in disks()]
     return [trouble for trouble in found if trouble]

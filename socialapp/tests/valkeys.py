@@ -22,12 +22,29 @@ PRIMARIES = 3
 class ValkeyCluster:
     """url: any one node, as CACHE_URL names a cluster. nodes: the processes, in the order of their slots."""
 
-    def __init__(self, ports: list[int], nodes: list[subprocess.Popen]):
-        self.ports, self.nodes = ports, nodes
+    def __init__(self, ports: list[int], buses: list[int], nodes: list[subprocess.Popen]):
+        self.ports, self.buses, self.nodes = ports, buses, nodes
         self.url = f"redis+cluster://127.0.0.1:{ports[0]}"
 
     def client(self, node: int) -> Redis:
         return Redis(port=self.ports[node], socket_timeout=2)
+
+    @contextmanager
+    def replica(self, binary: Path, folder: Path, *, of: int) -> Iterator[None]:
+        """One more process, which replicates a node until the end of the block."""
+        port, bus = free_port(), free_port()
+        process = start(binary, folder, port, bus)
+        try:
+            client, target = Redis(port=port, socket_timeout=2), self.client(of).execute_command("CLUSTER MYID")
+            wait_until(client.ping)
+            client.execute_command("CLUSTER MEET", "127.0.0.1", self.ports[of], self.buses[of])
+            # Refused until it has learned of the node.
+            wait_until(lambda: client.execute_command("CLUSTER REPLICATE", target))
+            wait_until(lambda: self.client(of).info("replication")["connected_slaves"])
+            yield
+        finally:
+            process.kill()
+            process.wait(timeout=10)
 
     def move(self, slot: int, port: int) -> None:
         """A slot goes to the node at `port`, its keys are lost; clients believe in the former place."""
@@ -45,7 +62,7 @@ def valkey_cluster(binary: Path, folder: Path) -> Iterator[ValkeyCluster]:
     buses = [free_port() for _ in range(PRIMARIES)]
     nodes = [start(binary, folder, port, bus) for port, bus in zip(ports, buses, strict=True)]
     try:
-        cluster = ValkeyCluster(ports, nodes)
+        cluster = ValkeyCluster(ports, buses, nodes)
         join(cluster, buses)
         yield cluster
     finally:

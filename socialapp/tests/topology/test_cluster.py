@@ -12,8 +12,10 @@ from socialapp.cqrs.breaker import Breaker
 from socialapp.cqrs.sampling import sample
 from socialapp.cqrs.servers import Place
 from socialapp.cqrs.submit import submit
+from socialapp.ops import room
+from socialapp.tests.conditions import invisible, visible
 from socialapp.tests.kernel.test_cache import *  # noqa: F403 the same tests, on a cluster
-from socialapp.tests.valkeys import PRIMARIES, ValkeyCluster, valkey_cluster
+from socialapp.tests.valkeys import PRIMARIES, ValkeyCluster, valkey_cluster, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +89,16 @@ def test_an_audit_samples_every_node(nodes, author, drain_all):
     assert any(page for _, page in slots)
     looks = [audit.look(audit.subject(*slot)) for slot in slots]
     assert {look.outcomes[audit.CACHE] for look in looks} == {audit.within(0)}
+
+
+def test_a_cluster_with_replicas_is_an_alarm(nodes, tmp_path):
+    """A failover to one would bring back entries that were dropped."""
+    assert invisible("a replicated read cache")
+    with nodes.replica(binaries.valkey(), tmp_path, of=1):
+        assert visible("a replicated read cache")
+        assert "has 1 replicas" in room.cache_replication()
+    wait_until(lambda: not room.cache_replicas())
+    assert invisible("a replicated read cache")
 
 
 def test_a_node_that_is_gone_costs_no_read(nodes, author, drain_all):

@@ -16,6 +16,7 @@ from socialapp.cqrs.consistency import Token
 from socialapp.cqrs.http.freshness import settled
 from socialapp.cqrs.routing import Requirement, requiring
 from socialapp.tests.client import Api, register
+from socialapp.tests.conditions import invisible, visible
 from socialapp.tests.topology.conftest import as_superuser, wait_for, wait_until
 from socialapp.tests.topology.test_frozen_replica import frozen
 
@@ -68,6 +69,7 @@ def read_with(token: Token, *, alone: str = "") -> tuple[str, bool]:
 
 def test_a_promoted_server_without_a_heartbeat_answers_for_nobody(promote, writing):
     before = Token(*routing.position("default"))
+    assert invisible("a split brain")
     promote()
     found = servers.look(CLONE)
     assert (found.timeline, found.beat.timeline) == (2, 1)
@@ -76,7 +78,7 @@ def test_a_promoted_server_without_a_heartbeat_answers_for_nobody(promote, writi
     assert not servers.refusal(servers.look("default")), "its higher timeline ejects nobody"
     assert read_with(before, alone=CLONE) == (CLONE, False), "also what it has is not called strong"
     assert read_with(Token(2), alone=CLONE) == (CLONE, False), "even for a token that stands for nothing"
-    fencing.look_around()
+    assert visible("a split brain")
     assert fencing.found() == "several servers take writes: default on timeline 1, replica2 on timeline 2"
 
 
