@@ -5,6 +5,8 @@ from collections.abc import Callable
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
+from django.utils.encoding import force_str
+from django.utils.html import format_html
 from import_export import resources, widgets
 from import_export.fields import Field
 from import_export.instance_loaders import CachedInstanceLoader
@@ -105,6 +107,22 @@ class CategoryPath(widgets.Widget):
         return self.found[value]
 
 
+class WholeCells(resources.Diff):
+    """What the preview shows of a change: each cell before and after it. The library compares them letter by letter,
+    which takes 0.25 s for two descriptions, and up to 1 s."""
+
+    def as_html(self):
+        pairs = zip(self.left, self.right, strict=True)
+        return [_changed("" if self.new else force_str(before), force_str(after)) for before, after in pairs]
+
+
+def _changed(before: str, after: str) -> str:
+    if before == after:
+        return format_html("<span>{}</span>", after)
+    removed = format_html("<del>{}</del> ", before) if before else ""
+    return format_html("{}<ins>{}</ins>", removed, after)
+
+
 class Products(resources.ModelResource):
     """By SKU. A column that is left out leaves what it would say as it is; stock is read for new products only.
 
@@ -139,6 +157,10 @@ class Products(resources.ModelResource):
         super().__init__(**kwargs)
         self.run = run
         self.seen: set[str] = set()
+
+    @classmethod
+    def get_diff_class(cls):
+        return WholeCells
 
     def get_queryset(self):
         return Product.objects.select_related("category")

@@ -203,3 +203,18 @@ def test_a_name_that_was_never_given_is_expired(media, name):
     for use in (ImportFiles.read, ImportFiles.remove):
         with pytest.raises(Expired):
             use(ImportFiles(name=name))
+
+
+def test_a_preview_shows_each_cell_before_and_after(sku, add_product):
+    add_product(sku=sku, name="Kettle & lid", price="12.50")
+    result = import_rows([(sku, "Kettle <b>", "12.5", "", "1"), (f"{sku}-b", "New", "1", "", "1")], dry_run=True)
+    edited, added = (row.diff for row in result.rows)
+    assert "<del>Kettle &amp; lid</del> <ins>Kettle &lt;b&gt;</ins>" in edited and "<span>12.50</span>" in edited
+    assert "<ins>New</ins>" in added and not [cell for cell in added if "<del>" in cell]
+
+
+def test_no_cell_is_compared_letter_by_letter(sku, add_product, monkeypatch):
+    add_product(sku=sku, description="a" * 5000)
+    monkeypatch.setattr("import_export.resources.diff_match_patch", lambda: pytest.fail("compared letter by letter"))
+    (row,) = import_rows([(sku, "b" * 5000)], ("sku", "description"), dry_run=True).rows
+    assert f"<del>{'a' * 5000}</del> <ins>{'b' * 5000}</ins>" in row.diff
