@@ -8,6 +8,7 @@ applying drops the double. Called by `submit` and `execute`.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import blake2b
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from django.conf import settings
 
 from socialapp.cqrs import keys, memory, valkey
 from socialapp.cqrs.commands import Envelope
+from socialapp.cqrs.ids import PARTITIONS
 from socialapp.cqrs.models import InboxCommand
 from socialapp.cqrs.problems import KEY_REUSED, IdempotencyKeyReused
 
@@ -70,6 +72,25 @@ def release(envelope: Envelope) -> None:
     """Take back the claim of a command that went elsewhere, unless it is in the log by now."""
     if envelope.idempotency_key:
         valkey.command_log().eval(RELEASE, 1, _key(envelope), _encode(envelope, logged=False))
+
+
+def note_losses(newest: datetime | None, partitions: Iterable[int] = range(PARTITIONS)) -> None:
+    """Note until when the log may lack claims, unless that is known; after a wipe nothing is.
+
+    newest: when the newest command with a key was accepted that the primary has a result of, None if it has none. Its
+    key, and all older ones, are forgotten IDEMPOTENCY_TTL later; until then `submit` asks the primary for new keys.
+    """
+    until = int((newest.timestamp() + settings.IDEMPOTENCY_TTL) * 1_000_000) if newest else 0
+    pipeline = valkey.command_log().pipeline(transaction=False)
+    for partition in partitions:
+        pipeline.set(keys.lost_claims(partition), until, nx=True)
+    memory.execute_spared(pipeline)
+
+
+def may_have_lost_some() -> bool:
+    """Whether the log does not know until when it may lack claims: it is new, or was wiped."""
+    log = valkey.command_log()
+    return not all(valkey.get_many(log, [keys.lost_claims(partition) for partition in range(PARTITIONS)]))
 
 
 def require_same(fingerprint: str | None, first: str | None) -> None:

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
 from django.db import connections
@@ -148,6 +149,12 @@ def first(envelope: Envelope) -> Kept | None:
         return None
     earliest = replace(envelope, id=found.pk, resource_id=found.resource_id, fingerprint=found.fingerprint)
     return Kept(earliest, 0, replayed=True)
+
+
+def newest_key() -> datetime | None:
+    """When the newest command with an idempotency key was accepted that has a result."""
+    keyed = CommandResult.objects.using(PRIMARY).filter(idempotency_key__isnull=False)
+    return keyed.order_by("-accepted_at").values_list("accepted_at", flat=True).first()
 
 
 def _row(envelope: Envelope, after_stamp: int) -> dict:

@@ -84,6 +84,11 @@ def clock(partition: int) -> str:
     return f"{PREFIX}:log:clock:{{p{partition:x}}}"
 
 
+def lost_claims(partition: int) -> str:
+    """Until when the log may lack claims of idempotency keys, in microseconds; absent after a wipe (claims.py)."""
+    return f"{PREFIX}:log:lost-claims:{{p{partition:x}}}"
+
+
 def status(command_id: UUID) -> str:
     return f"{PREFIX}:log:status:{command_id}:{{p{partition_of(command_id):x}}}"
 

@@ -70,6 +70,10 @@ if math.floor(last / 100000) ~= math.floor(now / 100000) then
     used = share()
     if used >= tonumber(ARGV[6]) then return 'no room' end
 end
+if ARGV[9] == 'new' then
+    local lacking = redis.call('GET', KEYS[6])
+    if not lacking or now < tonumber(lacking) then return 'unknown key' end
+end
 local size = #ARGV[1]
 local held = redis.call('HINCRBY', KEYS[5], ARGV[7], size)
 if held > tonumber(ARGV[8]) and held > size then
@@ -141,7 +145,11 @@ class NoRoom(Full):
     """The server uses the share LOG_FULL_AT of its memory; the rest is for applying."""
 
 
-REFUSALS = {b"full": Full, b"over quota": OverQuota, b"no room": NoRoom}
+class UnknownKey(Exception):
+    """The claim of the idempotency key is new, and the log may have lost an earlier one: ask the primary."""
+
+
+REFUSALS = {b"full": Full, b"over quota": OverQuota, b"no room": NoRoom, b"unknown key": UnknownKey}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,19 +173,21 @@ class Entry:
     actor: bytes = b""
 
 
-def append(envelope: Envelope, *, after_stamp: int) -> Appended:
-    """Append durably, with a stamp above `after_stamp`.
+def append(envelope: Envelope, *, after_stamp: int, new_key: bool = False) -> Appended:
+    """Append durably, with a stamp above `after_stamp`. new_key: the primary was not asked for its idempotency key.
 
-    Raises Full, StampAhead when `after_stamp` is too far ahead, or valkey.UNREACHABLE: it may have happened.
+    Raises Full, UnknownKey, StampAhead when `after_stamp` is too far ahead, or valkey.UNREACHABLE: it may have
+    happened.
     """
     partition = partition_of(envelope.id)
     touched = [keys.stream(partition), keys.status(envelope.id), keys.wake(partition), keys.clock(partition)]
-    touched.append(keys.held(partition))
+    touched += [keys.held(partition), keys.lost_claims(partition)]
     status = orjson.dumps({"status": "accepted", **described(envelope)})
     actor = envelope.actor_id.bytes if envelope.actor_id else b""
     limits = settings.LOG_MOST_WAITING, int(settings.LOG_FULL_AT * 1000), actor, settings.LOG_MOST_PER_USER
+    arguments = envelope.encode(), after_stamp, status, ACCEPTED_TTL, *limits, "new" if new_key else ""
     run = _replicated if settings.LOG_REPLICAS else _appending.run
-    answer = run(touched, envelope.encode(), after_stamp, status, ACCEPTED_TTL, *limits)
+    answer = run(touched, *arguments)
     if answer == b"stamp ahead":
         raise clocks.StampAhead()
     if isinstance(answer, bytes):

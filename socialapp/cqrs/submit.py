@@ -83,9 +83,7 @@ def submit(
             claim = _claimed(envelope)
             earlier = _earlier(claim, envelope)
             envelope = earlier or claim.envelope
-            if earlier:
-                return _accepted(envelope, token, token.stamp, replayed=True)
-            appended = log.append(envelope, after_stamp=token.stamp)
+            appended, envelope = (None, earlier) if earlier else _append(envelope, token.stamp)
     except (log.NoRoom, OutOfMemoryError) as error:
         breaker.close()
         _say_that_the_log_is_full(error)
@@ -102,8 +100,22 @@ def submit(
         if not isinstance(error, Open):
             logger.warning("the command log did not take a command: %s", error)
         return _into_inbox(envelope, token)
+    if appended is None:
+        return _accepted(envelope, token, token.stamp, replayed=True)
     _finish(envelope, appended)
     return _accepted(envelope, token, appended.stamp)
+
+
+def _append(envelope: Envelope, after_stamp: int) -> tuple[log.Appended | None, Envelope]:
+    """(what the log says, the same), or (None, the first command with the key) when only the primary knows that."""
+    new_key = envelope.idempotency_key is not None
+    try:
+        return log.append(envelope, after_stamp=after_stamp, new_key=new_key), envelope
+    except log.UnknownKey:
+        kept = _first_of_the_primary(envelope, partition_of(envelope.id))
+        if kept:
+            return None, _settle_claim(kept, envelope)
+        return log.append(envelope, after_stamp=after_stamp), envelope
 
 
 def _finish(envelope: Envelope, appended: log.Appended) -> None:
@@ -131,11 +143,14 @@ def _claimed(envelope: Envelope) -> Claim:
         return Claim(_settle_claim(kept, envelope), logged=True)
 
 
-def _first_of_the_primary(envelope: Envelope) -> Kept | None:
-    """None also when the primary does not answer."""
+def _first_of_the_primary(envelope: Envelope, *lacking: int) -> Kept | None:
+    """None also when the primary does not answer. lacking: partitions that do not know until when they lack claims."""
     try:
         with answered_within(inbox.GLANCE):
-            return inbox.first(envelope)
+            kept = inbox.first(envelope)
+            if lacking:
+                claims.note_losses(inbox.newest_key(), lacking)
+            return kept
     except DOWN as error:
         connections[PRIMARY].close()
         logger.warning("the primary was not asked for an idempotency key: %s", error)

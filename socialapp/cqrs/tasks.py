@@ -10,10 +10,12 @@ from django.db.models.functions import Now
 
 from socialapp.cqrs import (
     apply,
+    claims,
     consumers,
     dead_letters,
     deferrals,
     heartbeat,
+    inbox,
     log,
     memory,
     pacing,
@@ -95,8 +97,10 @@ def forget_idempotency_keys() -> None:
 
 @shared_task(ignore_result=True)
 def trim_log() -> None:
-    """Every ten seconds: let go of what was applied long ago."""
+    """Every ten seconds: let go of what was applied long ago; and note what a log that was wiped has lost."""
     retention.trim()
+    if claims.may_have_lost_some():
+        claims.note_losses(inbox.newest_key())
 
 
 @shared_task(ignore_result=True)
