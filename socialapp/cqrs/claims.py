@@ -53,6 +53,13 @@ def claim(envelope: Envelope) -> Claim:
     return Claim(first, held["logged"])
 
 
+def require_unclaimed(envelope: Envelope) -> None:
+    """Raises IdempotencyKeyReused when another request holds the key. Claims nothing: a claim waits for the disk."""
+    held = valkey.command_log().get(_key(envelope))
+    if held:
+        require_same(envelope.fingerprint, orjson.loads(held)["fingerprint"])
+
+
 def mark(envelope: Envelope) -> None:
     """The command is in the log: a repeat need not append it again."""
     if envelope.idempotency_key:
