@@ -197,6 +197,15 @@ def is_known(name: str, version: int) -> bool:
     return (name, version) in _types
 
 
+def is_readable(name: str, version: int, payload: str) -> bool:
+    """Whether this process knows an event's type and version, and all of its fields."""
+    try:
+        _decode(name, version, payload)
+    except UnknownEvent:
+        return False
+    return True
+
+
 def last_cursor(where: str, parameters: list) -> tuple[int, int] | None:
     """(xid, position) of the last event that matches."""
     with connections["default"].cursor() as cursor:
@@ -224,11 +233,16 @@ def _rows(where: str, parameters: list, limit: int, *, order: str = IN_ORDER, us
 
 def _restore(xid, position, name, version, aggregate_id, aggregate_version, payload, time, command_id) -> Recorded:
     """Raises UnknownEvent."""
+    event = _decode(name, version, payload)
+    return Recorded(event, aggregate_id, aggregate_version, time, command_id, xid, position)
+
+
+def _decode(name: str, version: int, payload: str) -> object:
+    """Raises UnknownEvent."""
     if not is_known(name, version):
         raise UnknownEvent(f"{name} version {version}")
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in orjson.loads(payload).items()}
     try:
-        event = _types[name, version].cls(**fields)
+        return _types[name, version].cls(**fields)
     except TypeError as error:
         raise UnknownEvent(f"{name} version {version}: {error}") from error
-    return Recorded(event, aggregate_id, aggregate_version, time, command_id, xid, position)

@@ -62,7 +62,7 @@ def _state(offset: ConsumerOffset, lag: "Lag") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """seconds: since the oldest unread event happened. known: whether this process knows its type.
+    """seconds: since the oldest unread event happened. known: whether this process knows its type and fields.
 
     held_back: an older transaction still runs, so that no consumer may read the event yet (events.horizon).
     """
@@ -85,7 +85,7 @@ def _lag(offset: ConsumerOffset) -> Lag:
         (number,) = cursor.fetchone()
         cursor.execute(
             f"""
-            SELECT extract(epoch FROM clock_timestamp() - time)::float, type, version,
+            SELECT extract(epoch FROM clock_timestamp() - time)::float, type, version, payload::text,
                    xid >= pg_snapshot_xmin(pg_current_snapshot())
             FROM cqrs_event WHERE {where} ORDER BY {events.IN_ORDER} LIMIT 1
             """,
@@ -94,5 +94,6 @@ def _lag(offset: ConsumerOffset) -> Lag:
         oldest = cursor.fetchone()
     if not oldest:
         return Lag()
-    seconds, name, version, held_back = oldest
-    return Lag(number, max(0.0, seconds), events.is_known(name, version), held_back and seconds > LONG_TRANSACTION)
+    seconds, name, version, payload, held_back = oldest
+    readable = events.is_readable(name, version, payload)
+    return Lag(number, max(0.0, seconds), readable, held_back and seconds > LONG_TRANSACTION)

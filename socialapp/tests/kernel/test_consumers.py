@@ -12,7 +12,7 @@ from django.utils.timezone import now
 from posts.commands import CreatePost, DeletePost
 from socialapp.accounts.commands import RegisterUser
 from socialapp.accounts.models import User
-from socialapp.cqrs import consumers
+from socialapp.cqrs import consumers, progress
 from socialapp.cqrs.consumers import Consumer
 from socialapp.cqrs.execute import execute
 from socialapp.cqrs.models import ConsumerOffset, Event, ParkedEvent
@@ -177,3 +177,22 @@ def test_a_consumer_of_one_kind_of_events_is_neither_woken_by_others_nor_reads_t
     other = execute(RegisterUser(f"user_{secrets.token_hex(6)}", "!"), actor_id=None).resource_id
     consumers.run(name)
     assert [recorded.aggregate_id for recorded in seen] == [other]
+
+
+@pytest.mark.parametrize("change", ['payload || \'{"mood": "happy"}\'', "payload - 'author_id'"])
+def test_an_event_whose_fields_are_others_waits_for_a_newer_process(author, drain_all, watcher, change):
+    """A field was added, or renamed, without a new version: during the deployment old processes meet it."""
+    name, seen = watcher
+    accepted = submit(CreatePost("first"), actor_id=author)
+    drain_all()
+    changed = Event.objects.get(command_id=accepted.command_id)
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE cqrs_event SET payload = {change} WHERE position = %s", [changed.pk])
+    try:
+        consumers.run(name)
+        assert seen == [] and not ParkedEvent.objects.filter(consumer=name).exists()
+        assert progress.of_lane(ConsumerOffset.objects.get(consumer=name)).state == "waits for a newer process"
+    finally:
+        Event.objects.filter(pk=changed.pk).update(payload=changed.payload)
+    consumers.run(name)
+    assert [recorded.command_id for recorded in seen] == [accepted.command_id]
