@@ -31,8 +31,8 @@ status: ## What runs, since when, and whether it is healthy
 logs: ## Follow the logs; one program's with NAME=worker-1
 	$(STACK) logs $(NAME)
 
-test: ## All tests, against real servers; ARGS="-k like -x" goes to pytest
-	@$(IN_VENV) -m pytest $(ARGS)
+test: ## All tests, against real servers; ARGS="-k like -x" goes to pytest, which then runs in one process
+	@$(IN_VENV) -m pytest $(or $(ARGS),--numprocesses 2 --dist loadfile)
 
 lint: ## Style, formatting and the architecture's import directions
 	@$(IN_VENV) -m ruff check .
