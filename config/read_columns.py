@@ -64,9 +64,10 @@ COLUMNS = {
         "idempotency_key fingerprint accepted_at applied_at",
     ),
     "cqrs.InboxCommand": Columns(
-        "id type actor_id resource_type resource_id", "partition stamp body idempotency_key fingerprint"
+        "id type actor_id resource_type resource_id", "partition stamp body idempotency_key fingerprint kept_at"
     ),
     "cqrs.InboxClock": Columns(withheld="partition stamp"),
+    "cqrs.LogGeneration": Columns(withheld="partition generation last_id waiting loss lost_at"),
     # The history of an order. Payloads hold ids, and nothing that is not public.
     "cqrs.Event": Columns(
         "position xid type version aggregate_id aggregate_version payload time command_id", "aggregate recorded_at"

@@ -102,6 +102,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "purge-sessions": {"task": "socialapp.accounts.tasks.purge_sessions", "schedule": 3600.0},
     "trim-log": {"task": "socialapp.cqrs.tasks.trim_log", "schedule": 10.0, "options": {"expires": 10}},
+    "watch-log": {"task": "socialapp.cqrs.tasks.watch_log", "schedule": 2.0, "options": {"expires": 4}},
     "forget-idempotency-keys": {"task": "socialapp.cqrs.tasks.forget_idempotency_keys", "schedule": 3600.0},
     "audit-cache": {"task": "socialapp.ops.tasks.audit_cache", "schedule": 60.0, "options": {"expires": 60}},
     "end-long-reads": {"task": "socialapp.ops.tasks.end_long_reads", "schedule": 5.0, "options": {"expires": 5}},

@@ -29,7 +29,7 @@ return {redis.call('TIME'), number, oldest or false, redis.call('ZCARD', KEYS[2]
 """
 )
 KEPT = """
-    SELECT partition, count(*), (extract(epoch FROM clock_timestamp()) - min(stamp) / 1e6)::float
+    SELECT partition, count(*), extract(epoch FROM clock_timestamp() - min(kept_at))::float
     FROM cqrs_inboxcommand GROUP BY partition
 """
 

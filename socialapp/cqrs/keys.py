@@ -107,6 +107,16 @@ def alive(kind: str) -> str:
     return f"{PREFIX}:alive:processes:{kind}"
 
 
+def worker_clocks() -> str:
+    """A hash in the state store: seconds by which each worker's clock is ahead of the store's."""
+    return f"{PREFIX}:alive:clocks:worker"
+
+
+def log_generation(partition: int) -> str:
+    """A random id that is lost together with the partition's commands (log_history.py)."""
+    return f"{PREFIX}:log:generation:{{p{partition:x}}}"
+
+
 def audit(part: str) -> str:
     """What audits of the read cache share in the state store: the hashes `counts` and `places`."""
     return f"{PREFIX}:audit:cache:{part}"

@@ -240,6 +240,8 @@ class InboxCommand(models.Model):
     resource_id = models.UUIDField()
     idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 as in CommandResult
     fingerprint = models.CharField(max_length=64, null=True)  # noqa: DJ001
+    # By the primary's clock alone, which `stamp` is not.
+    kept_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         constraints = [
@@ -253,6 +255,20 @@ class InboxCommand(models.Model):
 
     def __str__(self):
         return f"{self.type} {self.id}"
+
+
+class LogGeneration(models.Model):
+    """A partition of the log as it was last seen (log_history.py). loss: what it has lost since; "" for nothing."""
+
+    partition = models.PositiveSmallIntegerField(primary_key=True)
+    generation = models.CharField(max_length=32)
+    last_id = models.CharField(max_length=41, default="0-0")
+    waiting = models.PositiveIntegerField(default=0)
+    loss = models.CharField(max_length=200, default="")
+    lost_at = models.DateTimeField(null=True)
+
+    def __str__(self):
+        return f"partition {self.partition:x}: {self.loss or 'complete'}"
 
 
 class InboxClock(models.Model):

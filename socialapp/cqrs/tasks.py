@@ -17,6 +17,7 @@ from socialapp.cqrs import (
     heartbeat,
     inbox,
     log,
+    log_history,
     memory,
     pacing,
     partitions,
@@ -27,6 +28,7 @@ from socialapp.cqrs import (
     waking,
 )
 from socialapp.cqrs.models import CommandResult
+from socialapp.cqrs.routing import DOWN
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +103,15 @@ def trim_log() -> None:
     retention.trim()
     if claims.may_have_lost_some():
         claims.note_losses(inbox.newest_key())
+
+
+@shared_task(ignore_result=True)
+def watch_log() -> None:
+    """Every two seconds: see whether the log still holds what it held."""
+    try:
+        log_history.watch()
+    except (*valkey.UNREACHABLE, *DOWN) as error:
+        logger.warning("the log was not compared with what is known of it: %s", error)
 
 
 @shared_task(ignore_result=True)

@@ -36,6 +36,38 @@ class Condition:
 
 CONDITIONS = (
     Condition(
+        "a wrong clock",
+        entry="clocks",
+        metric="socialapp_clock_difference_seconds",
+        threshold=2,
+        means="The clock of this server, of a worker or of a Valkey differs from the primary's; the entry names it, "
+        "and says by how much it is ahead. Stamps and schedules follow the primary and the log, so a web server's or a "
+        "worker's wrong clock moves no data; but its access tokens end too early or too late. A wrong clock of the log "
+        "dates posts wrongly.",
+        remedy="Set the clock (NTP), then look at `manage.py repair_clock --dry-run`.",
+    ),
+    Condition(
+        "a partition clock ahead",
+        entry="partition_clocks",
+        metric="socialapp_log_clock_ahead_seconds",
+        threshold=5,
+        means="The last stamp in a partition is further ahead than a client can move it: the clock of the log or of the "
+        "primary was wrong. Nothing is dated into the future, and no other partition follows.",
+        remedy="Set the server's clock, then `manage.py repair_clock [--partition N] [--dry-run]`. It waits until no "
+        "command waits there.",
+    ),
+    Condition(
+        "commands lost with the log",
+        entry="log_contents",
+        metric="socialapp_log_loss_unacknowledged",
+        threshold=0,
+        means="The log (`LOG_URL`) came back empty, shorter or as another one. Commands that were accepted and not "
+        "applied are lost: the entry says how many waited when it was last seen. Their clients are told `eventual` "
+        "once. `manage.py backlog` exits with 1.",
+        remedy="Stop the write pool and put the right disk or copy back, if there is one: what it holds is applied, "
+        "and doubles are dropped. Then `manage.py acknowledge_log_loss` ends the alarm.",
+    ),
+    Condition(
         "a long transaction",
         entry="transactions",
         metric="socialapp_oldest_transaction_seconds",

@@ -6,11 +6,21 @@ from django.db import Error
 from django.http import HttpRequest, JsonResponse
 from redis.exceptions import ResponseError
 
-from socialapp.cqrs import broker, fencing, heartbeat, roles, routing, servers, valkey
+from socialapp.cqrs import (
+    broker,
+    fencing,
+    heartbeat,
+    log_history,
+    partition_clocks,
+    roles,
+    routing,
+    servers,
+    valkey,
+)
 from socialapp.cqrs.memory import Memory
 from socialapp.cqrs.postgres import activity
 from socialapp.identity.revocations import revocations
-from socialapp.ops import liveness, queues, room
+from socialapp.ops import clock_differences, liveness, queues, room
 
 # Seconds without a heartbeat after which beat, or whoever runs its tasks, counts as down.
 BEAT_SILENCE = 5
@@ -56,7 +66,9 @@ def _checks() -> dict[str, Callable[[], dict]]:
         "beat": _beat,
         "disks": _disks,
         "revocations": _revocations,
+        "clocks": _clocks,
         **(PRIMARY_SESSIONS if roles.may_write() else {}),
+        **({"partition_clocks": _partition_clocks, "log_contents": _log_contents} if roles.may_write() else {}),
     }
 
 
@@ -190,3 +202,20 @@ def _revocations() -> dict:
     is_current = revocations.is_current()
     found = {"source": revocations.source, "age_seconds": round(min(revocations.age, 1e6), 3)}
     return found if is_current else {"status": "down", "error": "writes and staff reads answer 503"} | found
+
+
+def _clocks() -> dict:
+    """Seconds by which clocks are ahead of the primary's (negative: behind)."""
+    wrong = clock_differences.alarming(clock_differences.all_differences())
+    return {"status": "down", "error": "set the clocks (NTP)", "ahead_seconds": wrong} if wrong else {}
+
+
+def _partition_clocks() -> dict:
+    wrong = [f"{one.partition:x}" for one in partition_clocks.all_ahead() if one.is_wrong]
+    return {"status": "down", "error": "run manage.py repair_clock", "partitions": wrong} if wrong else {}
+
+
+def _log_contents() -> dict:
+    """Whether commands were lost with the log, and no operator has acknowledged that."""
+    lost = {f"{one.partition:x}": one.loss for one in log_history.losses()}
+    return {"status": "down", "error": "commands were lost", "partitions": lost} if lost else {}

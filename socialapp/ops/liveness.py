@@ -6,12 +6,24 @@ import time
 from celery import bootsteps
 
 from socialapp.cqrs import keys, valkey
+from socialapp.cqrs.scripts import Script
 
 logger = logging.getLogger(__name__)
 
 RENEWAL = 1.0
 # Seconds; a few missed renewals on a busy machine are no death.
 LIFETIME = 4.0
+
+
+# By the state store's clock: a worker whose clock is ahead would count as alive long after its death. KEYS: the clocks
+# of workers, and sorted sets of those alive. ARGV: seconds, the worker's name, and by how much its clock is ahead.
+RENEW = Script("""
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
+for place = 2, #KEYS do redis.call('ZADD', KEYS[place], now + ARGV[1], ARGV[2]) end
+return string.format('%.6f', now)
+""")
 
 
 class Liveness(bootsteps.StartStopStep):
@@ -23,6 +35,7 @@ class Liveness(bootsteps.StartStopStep):
         super().__init__(worker, **kwargs)
         self.name = worker.hostname.partition("@")[0]
         self.kinds = ["worker"]
+        self.ahead = 0.0
 
     def start(self, worker):
         self.kinds = ["worker", *(queue_kind(queue) for queue in worker.app.amqp.queues.consume_from)]
@@ -30,13 +43,16 @@ class Liveness(bootsteps.StartStopStep):
         self.renew()
 
     def renew(self):
-        signs = valkey.state().pipeline(transaction=False)
-        for kind in self.kinds:
-            signs.zadd(keys.alive(kind), {self.name: time.time() + LIFETIME})
+        touched = [keys.worker_clocks(), *map(keys.alive, self.kinds)]
+        before = time.time()
         try:
-            signs.execute()
+            (theirs,) = RENEW.run_all(valkey.state(), [(touched, [LIFETIME, self.name, self.ahead])])
         except valkey.UNREACHABLE as error:
             logger.warning("no sign of life could be given: %s", error)
+            return
+        after = time.time()
+        # The least by which this clock is ahead: the time that asking takes is no difference.
+        self.ahead = max(before - float(theirs), 0.0) + min(after - float(theirs), 0.0)
 
 
 def queue_kind(queue: str) -> str:
@@ -46,4 +62,15 @@ def queue_kind(queue: str) -> str:
 
 def alive(kind: str) -> list[str]:
     """Names of those alive. Raises valkey.UNREACHABLE."""
-    return sorted(name.decode() for name in valkey.state().zrangebyscore(keys.alive(kind), time.time(), "+inf"))
+    asking = valkey.state().pipeline(transaction=False)
+    asking.time()
+    asking.zrangebyscore(keys.alive(kind), "-inf", "+inf", withscores=True)
+    (seconds, _), found = asking.execute()
+    return sorted(name.decode() for name, until in found if until >= seconds)
+
+
+def clocks() -> dict[str, float]:
+    """Seconds by which the clocks of workers alive are ahead of the state store's. Raises valkey.UNREACHABLE."""
+    named = alive("worker")
+    told = valkey.state().hgetall(keys.worker_clocks()) if named else {}
+    return {name: float(told[name.encode()]) for name in named if name.encode() in told}

@@ -16,7 +16,7 @@ from socialapp.cqrs.audit import CACHE
 from socialapp.cqrs.models import DeadLetter
 from socialapp.cqrs.postgres import activity
 from socialapp.cqrs.routing import DOWN, PRIMARY
-from socialapp.ops import auditing, queues, room
+from socialapp.ops import auditing, clock_metrics, queues, room
 from socialapp.ops.auditing import Counts
 
 PREFIX = "socialapp_cache_audit"
@@ -251,6 +251,8 @@ COLLECTORS = (
     CacheAudit(),
     CommandLog(),
     Queues(),
+    clock_metrics.Clocks(),
+    clock_metrics.LogIntegrity(),
     Locks(),
     SharedRevocations(),
     Primary(),

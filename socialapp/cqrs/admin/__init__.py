@@ -9,7 +9,7 @@ from django.contrib import admin
 
 from socialapp.cqrs.admin import consumers, dead_letters  # noqa: F401 they register their pages
 from socialapp.cqrs.admin.base import CommandAdmin, ReadOnlyAdmin, preformatted
-from socialapp.cqrs.models import CommandResult, Event, Heartbeat, InboxClock, InboxCommand, Timeline
+from socialapp.cqrs.models import CommandResult, Event, Heartbeat, InboxClock, InboxCommand, LogGeneration, Timeline
 
 __all__ = ["CommandAdmin", "ReadOnlyAdmin"]
 
@@ -83,3 +83,8 @@ class InboxCommandAdmin(ReadOnlyAdmin):
 @admin.register(InboxClock)
 class InboxClockAdmin(ReadOnlyAdmin):
     list_display = ["partition", "stamp"]
+
+
+@admin.register(LogGeneration)
+class LogGenerationAdmin(ReadOnlyAdmin):
+    list_display = ["partition", "last_id", "waiting", "loss", "lost_at"]

@@ -4,6 +4,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from socialapp.cqrs import backlog, valkey
 from socialapp.cqrs.backlog import InLog
+from socialapp.cqrs.log_history import losses
 from socialapp.cqrs.routing import DOWN
 from socialapp.ops import room
 
@@ -13,12 +14,16 @@ LONG = 5
 
 
 class Command(BaseCommand):
-    help = "What waits to be applied, by partition. Exit code 1: for over 5 s, or unreadable, or something is full."
+    help = (
+        "What waits to be applied, by partition. Exit code 1: for over 5 s, or unreadable, or something is full, or the"
+        " log has lost commands."
+    )
 
     def handle(self, **options):
         try:
             partitions, inbox = backlog.in_log(), backlog.in_inbox()
             (used, _), troubles = room.log(), room.troubles()
+            troubles += [f"Partition {one.partition:x} of the log has lost commands: {one.loss}." for one in losses()]
         except (*valkey.UNREACHABLE, *DOWN) as error:
             raise CommandError(f"The log (LOG_URL) and the primary cannot both be asked: {error}") from error
         self.stdout.write(COLUMNS.format("partition", "in the log", "oldest", "set aside", "inbox", "unreadable"))
