@@ -51,8 +51,8 @@ CONDITIONS = (
         entry="partition_clocks",
         metric="socialapp_log_clock_ahead_seconds",
         threshold=5,
-        means="The last stamp in a partition is further ahead than a client can move it: the clock of the log or of the "
-        "primary was wrong. Nothing is dated into the future, and no other partition follows.",
+        means="The last stamp in a partition is further ahead than a client can move it: the clock of the log or of "
+        "the primary was wrong. Nothing is dated into the future, and no other partition follows.",
         remedy="Set the server's clock, then `manage.py repair_clock [--partition N] [--dry-run]`. It waits until no "
         "command waits there.",
     ),
