@@ -129,6 +129,7 @@ from config.settings.security import (
     SESSION_COOKIE_AGE,
     SESSION_COOKIE_HTTPONLY,
     SESSION_COOKIE_SECURE,
+    STAMP_KEYS,
     X_FRAME_OPTIONS,
 )
 from config.settings.shop import (

@@ -10,7 +10,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.exceptions import ImproperlyConfigured
 
 from config.settings.env import ROLE, SECRET_KEY, SECRET_KEY_FALLBACKS
-from config.settings.security import ALLOWED_HOSTS, JWT_PRIVATE_KEY, JWT_PUBLIC_KEYS, PUBLIC_URL, SECURE_TRANSPORT
+from config.settings.security import (
+    ALLOWED_HOSTS,
+    JWT_PRIVATE_KEY,
+    JWT_PUBLIC_KEYS,
+    PUBLIC_URL,
+    SECURE_TRANSPORT,
+    STAMP_KEYS,
+)
 from config.settings.shop import PAYMENT_GATEWAY
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1", "[::1]"}
@@ -35,6 +42,10 @@ def refusals() -> Iterator[str]:
     yield from _secret("SECRET_KEY", SECRET_KEY)
     for fallback in SECRET_KEY_FALLBACKS:
         yield from _secret("SECRET_KEY_FALLBACKS", fallback)
+    for key in STAMP_KEYS:
+        yield from _secret("STAMP_KEY", key)
+        if key in (SECRET_KEY, *SECRET_KEY_FALLBACKS):
+            yield "STAMP_KEY is also a SECRET_KEY, which the read pool knows: it needs a key of its own."
     if any(host.startswith("*") for host in ALLOWED_HOSTS) or not ALLOWED_HOSTS:
         yield "ALLOWED_HOSTS allows every host or none: list the names under which clients reach the gateway."
     if not SECURE_TRANSPORT or urlsplit(PUBLIC_URL).scheme != "https":

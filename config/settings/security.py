@@ -32,6 +32,10 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 JWT_PRIVATE_KEY = env.str("JWT_PRIVATE_KEY") if ROLE == "write" else env.str("JWT_PRIVATE_KEY", default="")
 JWT_PUBLIC_KEYS = env.list("JWT_PUBLIC_KEYS")
 
+# Prove the stamps of consistency tokens; the first key signs, the others are former ones. Readers never have them:
+# every write would follow a stamp that a reader has made.
+STAMP_KEYS = [env.str("STAMP_KEY"), *env.list("STAMP_KEY_FALLBACKS", default=[])] if ROLE in ("write", "worker") else []
+
 LOGIN_URL = "/auth/login/"
 LOGIN_REDIRECT_URL = "/api/v1/"
 LOGOUT_REDIRECT_URL = "/api/v1/"

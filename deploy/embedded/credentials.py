@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 class Credentials:
     secret_key: str
     jwt_private_key: str
+    stamp_key: str
     superuser_password: str
     replication_password: str
     write_password: str
@@ -39,6 +40,7 @@ def generate() -> Credentials:
     return Credentials(
         secret_key=secrets.token_urlsafe(48),
         jwt_private_key=to_base64url(secrets.token_bytes(32)),
+        stamp_key=secrets.token_urlsafe(48),
         superuser_password=secrets.token_hex(24),
         replication_password=secrets.token_hex(24),
         write_password=secrets.token_hex(24),
@@ -51,9 +53,12 @@ def generate() -> Credentials:
 
 def of_stack(var: Path) -> Credentials:
     path = var / "secrets.json"
-    if not path.exists():
-        write_private(path, json.dumps(asdict(generate()), indent=1))
-    return Credentials(**json.loads(path.read_text()))
+    held = json.loads(path.read_text()) if path.exists() else {}
+    # A stack that an earlier version made lacks what was added since.
+    complete = asdict(generate()) | held
+    if complete != held:
+        write_private(path, json.dumps(complete, indent=1))
+    return Credentials(**complete)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -46,6 +46,7 @@ def of_role(role: str, layout: Layout, home: PostgresHome, secret: Credentials, 
         environment["DATABASE_URL"] = database_url("socialapp", secret.write_password, home, "primary")
         environment["MEDIA_ROOT"] = str(layout.media)
         environment["JWT_PRIVATE_KEY"] = secret.jwt_private_key
+        environment["STAMP_KEY"] = secret.stamp_key
         environment["EMAIL_URL"] = f"filemail:///{quote(str(layout.outbox))}"
         # Signs what the sandbox gateway says by itself; made of what the read role does not know.
         environment["SANDBOX_WEBHOOK_SECRET"] = hmac.digest(secret.write_password.encode(), b"sandbox", "sha256").hex()

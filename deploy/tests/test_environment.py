@@ -1,11 +1,13 @@
 """Who learns which secret."""
 
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from deploy.embedded import environment
+from deploy.embedded import credentials, environment
 from deploy.embedded.credentials import Credentials, from_base64url, generate
 from deploy.embedded.layout import Layout
 from deploy.embedded.postgres_home import PostgresHome
@@ -33,19 +35,28 @@ def test_the_read_role_learns_nothing_that_lets_it_write(cast, secret):
     told = " ".join(of_role(cast, "read").values())
     for hidden in (secret.write_password, secret.superuser_password, secret.replication_password):
         assert hidden not in told
-    assert secret.jwt_private_key not in told
+    assert secret.jwt_private_key not in told and secret.stamp_key not in told
     assert "DATABASE_URL" not in of_role(cast, "read")
 
 
 @pytest.mark.parametrize("role", ["write", "worker"])
 def test_who_writes_connects_as_the_owner(cast, role):
     assert of_role(cast, role)["DATABASE_URL"].startswith("postgres://socialapp:")
-    assert of_role(cast, role)["JWT_PRIVATE_KEY"]
+    assert of_role(cast, role)["JWT_PRIVATE_KEY"] and of_role(cast, role)["STAMP_KEY"]
 
 
 def test_keys_are_raw_ed25519(secret):
     assert len(from_base64url(secret.jwt_private_key)) == 32
     assert len(from_base64url(secret.jwt_public_key)) == 32
+
+
+def test_a_stack_of_an_earlier_version_gets_the_secrets_that_it_lacks(tmp_path, secret):
+    held = asdict(secret)
+    del held["stamp_key"]
+    (tmp_path / "secrets.json").write_text(json.dumps(held))
+    completed = credentials.of_stack(tmp_path)
+    assert completed.stamp_key and asdict(completed) | {"stamp_key": secret.stamp_key} == asdict(secret)
+    assert credentials.of_stack(tmp_path) == completed
 
 
 def test_our_own_environment_is_not_passed_on(cast, monkeypatch):

@@ -5,7 +5,7 @@ Stamps are microseconds since the epoch. Only the clocks of the primary and of t
 
 from datetime import UTC, datetime, timedelta
 
-from socialapp.cqrs.consistency import COOKIE, BadToken
+from socialapp.cqrs.consistency import BadToken
 
 # Microseconds by which a stamp may be ahead of the clock of the server that reads it. The clocks of the log and of the
 # primary may differ by less than that; more is the stamp of a clock that is wrong.
@@ -15,14 +15,14 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class StampAhead(BadToken):
-    """The answer also deletes a browser's cookie: its next request is accepted."""
+    """The answer carries the token without its stamp, so that the next request is accepted."""
 
     title = "The consistency token comes from a server whose clock is wrong"
 
     def __init__(self):
         super().__init__(
-            "Its time is ahead of this server's clock. Send the request again without the token.",
-            headers={"Set-Cookie": f"{COOKIE}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax"},
+            "Its time is ahead of this server's clock; nothing was changed. Send the request again with the token of"
+            " this answer."
         )
 
 

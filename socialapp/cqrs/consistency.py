@@ -3,9 +3,14 @@
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from hashlib import blake2b, sha512
+from hmac import compare_digest
+from operator import attrgetter
 from uuid import UUID
 
 import orjson
+from django.conf import settings
 from django.core import signing
 
 from socialapp.cqrs.commands import LARGEST_STAMP
@@ -25,6 +30,11 @@ LOSS_AGE = COOKIE_AGE
 LARGEST_TIMELINE = 2**32 - 1
 LARGEST_POSITION = 2**63 - 1
 
+# What the fields of an encoded token are when a server of an earlier deploy did not give them.
+ABSENT = (0, 0, 0, (), {}, 0, "")
+
+# Signs all of a token. Every pool knows the key: a reader answers with what a token has become, and what it may change
+# (positions, pending commands) only decides which server a client's own reads are served from.
 # Reads SECRET_KEY_FALLBACKS too: a token outlives the key that it was signed with.
 _signer = signing.Signer(salt="socialapp.consistency")
 
@@ -39,7 +49,8 @@ class Token:
 
     pending: commands, in the order of their acceptance, whose effect is not known to be in `position` and out of the
     cache. older: the highest position on each earlier timeline, until a read has found out what became of it.
-    lost_at: when pending commands were last dropped because there were too many (Unix seconds), else 0.
+    lost_at: when pending commands were last dropped because there were too many (Unix seconds), else 0. stamp_proof:
+    shows to processes that may write that one of them has given the stamp; the others can neither make nor check it.
     """
 
     timeline: int = 0
@@ -48,6 +59,7 @@ class Token:
     pending: tuple[UUID, ...] = ()
     older: dict[int, int] = field(default_factory=dict)
     lost_at: int = 0
+    stamp_proof: str = field(default="", compare=False)
 
     @property
     def is_full(self) -> bool:
@@ -68,9 +80,10 @@ class Token:
         lost_at = int(time.time()) if self.is_full else self.lost_at
         older = {str(timeline): position for timeline, position in self.older.items()}
         pending = [command_id.hex for command_id in self.pending[-MOST_PENDING:]]
-        fields = [self.timeline, self.position, self.stamp, pending, older]
-        # Only when there is something to say: servers of an earlier deploy know five fields.
-        body = orjson.dumps([*fields, lost_at] if lost_at else fields)
+        proof = _proofs(self.stamp)[0] if settings.STAMP_KEYS and self.stamp else self.stamp_proof
+        # Without a proof, a stamp would be of no use to whoever gets it.
+        stamp = self.stamp if proof else 0
+        body = orjson.dumps([self.timeline, self.position, stamp, pending, older, lost_at, proof])
         return _signer.sign(signing.b64_encode(body).decode())
 
     @classmethod
@@ -78,14 +91,21 @@ class Token:
         """Raises BadToken when the signature does not hold, or for numbers that no server can have given."""
         try:
             body = signing.b64_decode(_signer.unsign(text).encode())
-            timeline, position, stamp, pending, older, lost_at = [*orjson.loads(body), 0][:6]
+            fields = orjson.loads(body)
+            timeline, position, stamp, pending, older, lost_at, proof = [*fields, *ABSENT[len(fields) :]]
             pending = tuple(UUID(command_id) for command_id in pending)
             older = {int(timeline): position for timeline, position in older.items()}
-            token = cls(timeline, position, stamp, pending, older, lost_at)
+            token = cls(timeline, position, stamp, pending, older, lost_at, proof)
             token.require_range()
         except (signing.BadSignature, ValueError, TypeError, AttributeError) as error:
             raise BadToken() from error
-        return token
+        return token if token._stamp_is_ours() else replace(token, stamp=0, stamp_proof="")
+
+    def _stamp_is_ours(self) -> bool:
+        """Whether a process that may write has given the stamp, as far as this process can tell."""
+        if not settings.STAMP_KEYS or not self.stamp:
+            return True
+        return any(compare_digest(self.stamp_proof, proof) for proof in _proofs(self.stamp))
 
     def require_range(self) -> None:
         """Raises ValueError, or TypeError for what is no number."""
@@ -98,6 +118,8 @@ class Token:
             raise ValueError("no time")
         if self.is_full:
             raise ValueError("too many commands")
+        if not (isinstance(self.stamp_proof, str) and self.stamp_proof.isascii()):
+            raise ValueError("no proof")
 
     def positions(self) -> dict[int, int]:
         """{timeline: position}, without what stands for nothing."""
@@ -114,7 +136,8 @@ class Token:
         pending = tuple(dict.fromkeys([*self.pending, *other.pending]))
         older = {timeline: position for timeline, position in older.items() if position}
         lost_at = max(self.lost_at, other.lost_at)
-        return Token(timeline, position, max(self.stamp, other.stamp), pending, older, lost_at)
+        later = max(self, other, key=attrgetter("stamp"))
+        return Token(timeline, position, later.stamp, pending, older, lost_at, later.stamp_proof)
 
     def awaiting(self, command_id: UUID, stamp: int) -> "Token":
         pending = tuple(dict.fromkeys([*self.pending, command_id]))
@@ -133,3 +156,16 @@ class Token:
         if self.timeline < timeline:
             return replace(self, timeline=timeline, position=0, older={})
         return replace(self, older={earlier: at for earlier, at in self.older.items() if earlier >= timeline})
+
+
+def _proofs(stamp: int) -> list[str]:
+    """What proves a stamp, by each of STAMP_KEYS. Writers follow stamps, so readers do not know the keys.
+
+    A keyed hash and no signature: nobody but writers has to check it, and it takes 2 us where Ed25519 takes 100.
+    """
+    return [blake2b(b"%d" % stamp, key=_derived(key), digest_size=16).hexdigest() for key in settings.STAMP_KEYS]
+
+
+@lru_cache
+def _derived(key: str) -> bytes:
+    return sha512(b"socialapp.stamp:" + key.encode()).digest()

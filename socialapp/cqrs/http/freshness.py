@@ -34,7 +34,7 @@ def freshness(get_response):
         request.consistency_token = fresher
         required = Requirement(fresher, skip_cache=fresher.skips_cache, kept=kept and request.presented.complete)
         response = _read(get_response, request, required)
-        _tell(response, fresher, required.kept)
+        _tell(request, response, fresher, required.kept)
         token_cookies.consolidate(request, response, fresher)
         return response
 
@@ -51,10 +51,11 @@ def _read(get_response: Callable, request: HttpRequest, required: Requirement) -
         return get_response(request)
 
 
-def _tell(response: HttpResponse, token: Token, kept: bool) -> None:
+def _tell(request: HttpRequest, response: HttpResponse, token: Token, kept: bool) -> None:
     """Say what the read could promise; what carries somebody's token is stored by no shared cache."""
     response["Consistency"] = "strong" if kept else "eventual"
-    response[consistency.HEADER] = token.encode()
+    unchanged = token == request.presented.token and not request.presented.contained
+    response[consistency.HEADER] = request.META["HTTP_CONSISTENCY_TOKEN"] if unchanged else token.encode()
     if response.has_header("X-Accel-Expires"):
         del response["X-Accel-Expires"], response["CDN-Cache-Control"]
         response["Cache-Control"] = "private, no-cache"

@@ -9,11 +9,14 @@ from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.template.loader import render_to_string
 from rest_framework import exceptions
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
 from socialapp.cqrs import routing, valkey
+from socialapp.cqrs.clocks import StampAhead
 from socialapp.cqrs.failures import is_infrastructure
+from socialapp.cqrs.http import token_cookies
 from socialapp.cqrs.problems import NotFound, Problem, TooLarge, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -36,7 +39,14 @@ def problem_response(error: Exception, context: dict) -> HttpResponse | None:
     problem = to_problem(error)
     if problem is None:
         return None
-    renderer = getattr(context["request"], "accepted_renderer", None)
+    response = _response(problem, context["request"])
+    if isinstance(problem, StampAhead):
+        token_cookies.drop_stamp(context["request"], response)
+    return response
+
+
+def _response(problem: Problem, request: Request) -> HttpResponse:
+    renderer = getattr(request, "accepted_renderer", None)
     if getattr(renderer, "format", None) != "api":
         # Not through the view's renderers, which may make YAML of it (the schema) or look for a template (the docs).
         return to_http(problem)

@@ -7,12 +7,12 @@ anything else, and parallel reads that merge the same cookies make the same one 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from django.http import HttpRequest, HttpResponse
 
-from socialapp.cqrs.consistency import COOKIE, COOKIE_AGE, BadToken, Token
+from socialapp.cqrs.consistency import COOKIE, COOKIE_AGE, HEADER, BadToken, Token
 
 PREFIX = f"{COOKIE}."
 # One or two are usual; there are more when a browser writes in parallel. The others stay for its next request.
@@ -60,6 +60,14 @@ def replace_presented(request: HttpRequest, response: HttpResponse, token: str) 
     response.set_cookie(name, token, max_age=COOKIE_AGE, httponly=True, samesite="Lax", secure=request.is_secure())
     shown = getattr(request, "presented", Presented())
     _expire(response, [other for other in (*shown.contained, *shown.broken) if other != name])
+
+
+def drop_stamp(request: HttpRequest, response: HttpResponse) -> None:
+    """Answer with what the request presented, but for its stamp, which a server has refused."""
+    encoded = replace(request.consistency_token, stamp=0).encode()
+    response[HEADER] = encoded
+    if request.presented.contained:
+        replace_presented(request, response, encoded)
 
 
 def consolidate(request: HttpRequest, response: HttpResponse, token: Token | None) -> None:

@@ -12,12 +12,18 @@ POOLS = ("read-1", "read-2")
 
 def secrets_of(stack) -> list[str]:
     held = stack.cast.secret
-    return [held.write_password, held.superuser_password, held.replication_password, held.jwt_private_key]
+    return [
+        held.write_password,
+        held.superuser_password,
+        held.replication_password,
+        held.jwt_private_key,
+        held.stamp_key,
+    ]
 
 
 def test_its_environment_holds_no_secret_to_write_with(stack):
     environment = stack.environment("read")
-    assert {"DATABASE_URL", "JWT_PRIVATE_KEY"} & environment.keys() == set()
+    assert {"DATABASE_URL", "JWT_PRIVATE_KEY", "STAMP_KEY"} & environment.keys() == set()
     for secret in secrets_of(stack):
         assert secret not in "".join(environment.values())
 
