@@ -10,6 +10,9 @@ from socialapp.cqrs.execute import execute
 from socialapp.cqrs.ids import PARTITIONS
 from socialapp.cqrs.models import InboxClock, InboxCommand
 
+# More than any test needs; a drain that never ends must fail, not hang.
+MOST_DRAINS = 200
+
 
 @pytest.fixture
 def clean_stores(servers):
@@ -36,7 +39,11 @@ def drain_all(clean_stores):
 
     def drain() -> None:
         for partition in range(PARTITIONS):
-            while log.backlog(partition):
+            for _ in range(MOST_DRAINS):
+                if not log.backlog(partition):
+                    break
                 apply.drain(partition)
+            else:
+                raise AssertionError(f"partition {partition} still has commands after {MOST_DRAINS} drains")
 
     return drain
