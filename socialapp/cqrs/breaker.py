@@ -6,6 +6,7 @@ After M. Nygard, "Release It!", chapter 5. One per process and server; safe to s
 import random
 import time
 from threading import Lock
+from weakref import WeakSet
 
 from redis.exceptions import ConnectionError as ServerUnreachable
 from redis.exceptions import OutOfMemoryError
@@ -26,12 +27,21 @@ class Breaker:
     for at most `probe` seconds.
     """
 
+    _all: "WeakSet[Breaker]" = WeakSet()
+
     def __init__(self, *, open_for: tuple[float, float], probe: float):
         self._open_for = open_for
         self._probe = probe
         self._closed = True
         self._ask_again_at = 0.0
         self._lock = Lock()
+        self._all.add(self)
+
+    @classmethod
+    def close_all(cls) -> None:
+        """Close every breaker of this process, as in a new one: for tests."""
+        for breaker in list(cls._all):
+            breaker.close()
 
     @property
     def is_open(self) -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import orjson
 from django.db import connections
 
-from socialapp.cqrs import keys, valkey
+from socialapp.cqrs import keys, state_store, valkey
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ def _refresh(claimed: int | None) -> None:
         return
     _looked_at = time.monotonic()
     told, disputed = None, None
-    with suppress(*valkey.UNREACHABLE):
+    with suppress(*valkey.UNREACHABLE), state_store.breaker:
         told, disputed = valkey.state().mget(_KEY, _DISPUTED)
     told = _decoded(told)
     _is_told, _is_disputed = told is not None, disputed is not None

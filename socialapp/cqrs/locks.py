@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from redis.exceptions import LockError
 from redis.lock import Lock
 
-from socialapp.cqrs import keys, valkey
+from socialapp.cqrs import keys, state_store, valkey
 from socialapp.cqrs.problems import Problem, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -49,12 +49,17 @@ def exclusive(kind: str, identifier: object, *, patience: float = 0) -> Iterator
 
 
 def _acquire(lock: Lock, deadline: float) -> bool:
-    while not lock.acquire(blocking=False):
+    while not _is_free(lock):
         pause = random.uniform(*PAUSE)
         if time.monotonic() + pause > deadline:
             return False
         time.sleep(pause)
     return True
+
+
+def _is_free(lock: Lock) -> bool:
+    with state_store.breaker:
+        return lock.acquire(blocking=False)
 
 
 def _release(kind: str, lock: Lock) -> None:

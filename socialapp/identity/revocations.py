@@ -13,8 +13,7 @@ from threading import Lock
 
 from django.db import Error
 
-from socialapp.cqrs import keys, valkey
-from socialapp.cqrs.breaker import Breaker
+from socialapp.cqrs import keys, state_store, valkey
 from socialapp.cqrs.problems import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -101,14 +100,12 @@ class Stream:
     def __init__(self):
         self._last = "0-0"
         self._generation: bytes | None = None
-        # The state store's timeout is half a second, which no more than one request in a second may lose.
-        self._breaker = Breaker(open_for=(0.5, 1.5), probe=2.0)
 
     def news(self) -> tuple[list[Revocation], bool]:
         """(What was added since the last call, whether that is all that workers know). Raises valkey.UNREACHABLE."""
         found: list[Revocation] = []
         while True:
-            with self._breaker:
+            with state_store.breaker:
                 generation, entries = self._read()
             if generation and generation != self._generation:
                 # Another server, or one that lost its memory, was filled again from the start.

@@ -47,6 +47,14 @@ def pytest_unconfigure():
     delete_everything(pytest.socialapp_stack)
 
 
+@pytest.fixture(autouse=True)
+def closed_breakers():
+    """A server that one test took away is not left alone in the next."""
+    from socialapp.cqrs.breaker import Breaker
+
+    Breaker.close_all()
+
+
 @pytest.fixture(scope="session")
 def servers(django_db_blocker):
     """The Stack, with Postgres and Valkey running and an empty, migrated database for this process."""

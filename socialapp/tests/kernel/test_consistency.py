@@ -13,7 +13,7 @@ from posts import fragments
 from posts.commands import CreatePost, EditPost, LikePost
 from socialapp.accounts.fragments import users
 from socialapp.accounts.models import User
-from socialapp.cqrs import apply, consistency, consumers, events, outcomes, valkey
+from socialapp.cqrs import apply, consistency, consumers, events, outcomes, reader, valkey
 from socialapp.cqrs.consistency import COOKIE, LOSS_AGE, MOST_PENDING, BadToken, Token
 from socialapp.cqrs.http.freshness import freshness, remember, settled
 from socialapp.cqrs.ids import new_id, partition_of
@@ -109,6 +109,7 @@ def test_commands_of_one_partition_do_not_stand_for_each_other(author, monkeypat
         apply.drain(partition)
         first = submit(EditPost("unconfirmed"), actor_id=author, resource_id=post)
         apply.drain(partition)
+    reader.breaker.close()
     later = [submit(LikePost(), actor_id=author, resource_id=post) for _ in range(MOST_PENDING)]
     apply.drain(partition)
     full = awaiting([one.command_id for one in [first, *later]])
