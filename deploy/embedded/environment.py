@@ -40,7 +40,8 @@ def of_role(role: str, layout: Layout, home: PostgresHome, secret: Credentials, 
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
         "SECURE_TRANSPORT": "off",
         "STATIC_ROOT": str(layout.static),
-        "DISKS": f"stack={layout.var},gateway={layout.nginx},postgres={home.data('primary').parent}",
+        "DISKS": f"stack={layout.var},gateway={layout.nginx},log={layout.valkey('log')},"
+        f"postgres={home.data('primary').parent}",
     }
     if may_write:
         environment["DATABASE_URL"] = database_url("socialapp", secret.write_password, home, "primary")

@@ -131,8 +131,8 @@ CONDITIONS = (
         threshold=512 * 2**20,
         below=True,
         means="One of the disks in `DISKS` (`name=folder,…`) has less than 512 MiB left. A primary without room "
-        "refuses writes: posts are accepted into the log and wait, orders answer 503. A log without room ends, and the "
-        "inbox takes its writes.",
+        "refuses writes: posts are accepted into the log and wait, orders answer 503. A log without room ends at "
+        "its next write, and the inbox takes what comes; what it holds is kept, and is applied when there is room.",
         remedy="Make room, or enlarge the disk. Everything goes on by itself then.",
     ),
     Condition(

@@ -1,12 +1,9 @@
 """A primary whose disk has no byte left: posts are accepted and wait, orders and registrations are refused with 503,
 nobody is blamed, and everything goes on when there is room."""
 
-import os
 import secrets
 import signal
-import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +20,7 @@ from socialapp.cqrs.ids import new_id
 from socialapp.cqrs.models import DeadLetter, InboxCommand
 from socialapp.cqrs.problems import Unavailable
 from socialapp.cqrs.submit import submit
+from socialapp.tests import disks
 from socialapp.tests.topology.clone import Clone
 from socialapp.tests.topology.conftest import as_superuser, can_connect, wait_for, wait_until
 
@@ -34,16 +32,9 @@ MOST_TRIES = 300
 @pytest.fixture
 def small_disk(servers) -> Iterator[Path]:
     """Where the clone keeps its data: a disk of its own."""
-    folder = servers.cast.home.data("clone")
-    folder.mkdir(mode=0o700)
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=600m,mode=0700", "tmpfs", str(folder)]
-    if os.getuid() or subprocess.run(mounting, capture_output=True, check=False).returncode:
-        folder.rmdir()
-        pytest.skip("only root can make a disk that a test may fill: run it as root to test a full database disk")
-    servers.cast.home.own(folder)
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-    folder.rmdir()
+    with disks.small_disk(servers.cast.home.data("clone"), "600m") as folder:
+        servers.cast.home.own(folder)
+        yield folder
 
 
 @pytest.fixture
@@ -69,15 +60,8 @@ def small_primary(servers, small_disk, author, monkeypatch) -> Iterator[Path]:
 @pytest.fixture
 def full(small_primary) -> Iterator[Path]:
     """The file that takes up the rest of the disk."""
-    filler = small_primary / "filler"
-    with filler.open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(b"x" * 2**20) == 2**20:
-            pass
-    with filler.open("ab", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(b"x")
-    yield filler
-    filler.unlink(missing_ok=True)
+    with disks.filled(small_primary) as filler:
+        yield filler
 
 
 def long_post(author):

@@ -21,11 +21,18 @@ class Command(BaseCommand):
 
     def handle(self, **options):
         try:
-            partitions, inbox = backlog.in_log(), backlog.in_inbox()
-            (used, _), troubles = room.log(), room.troubles()
+            inbox = backlog.in_inbox()
+            troubles = room.troubles()
             troubles += [f"Partition {one.partition:x} of the log has lost commands: {one.loss}." for one in losses()]
-        except (*valkey.UNREACHABLE, *DOWN) as error:
-            raise CommandError(f"The log (LOG_URL) and the primary cannot both be asked: {error}") from error
+        except DOWN as error:
+            raise CommandError(f"The primary (DATABASE_URL) does not answer: {error}") from error
+        try:
+            partitions, (used, _) = backlog.in_log(), room.log()
+        except valkey.UNREACHABLE as error:
+            # `troubles` says so, and of which disk has no room.
+            kept = sum(number for number, _ in inbox.values())
+            troubles.append(f"{kept:,} commands wait in the inbox until the log (LOG_URL) is back.")
+            raise CommandError("\n".join(troubles)) from error
         self.stdout.write(COLUMNS.format("partition", "in the log", "oldest", "set aside", "inbox", "unreadable"))
         late = []
         for found in partitions:
