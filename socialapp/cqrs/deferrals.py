@@ -17,6 +17,8 @@ PATIENCE = 5_000_000
 PAUSE = 250_000
 # All that waits in a partition is looked through with each batch. Beyond this the partition stands still.
 MOST = 5_000
+# Commands of one write. Lua passes on fewer than 8,000 arguments, and each command is two of them.
+MOST_AT_ONCE = 500
 READ = "return {redis.call('TIME'), redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')}"
 
 
@@ -67,8 +69,10 @@ def is_full(partition: int) -> bool:
 
 def put(partition: int, waiting: Iterable[Waiting]) -> None:
     """Set commands aside, or change when one that is there is due."""
-    members = [part for one in waiting for part in (one.due, _encode(one))]
-    if members:
+    several = list(waiting)
+    for start in range(0, len(several), MOST_AT_ONCE):
+        chunk = several[start : start + MOST_AT_ONCE]
+        members = [part for one in chunk for part in (one.due, _encode(one))]
         # They come out of the log itself, at most MOST: a full one must not keep the commands behind them waiting.
         memory.always(valkey.command_log(), "ZADD", keys.waiting(partition), *members)
 

@@ -351,3 +351,9 @@ def test_what_cannot_be_read_is_kept_up_to_a_limit(post, author, monkeypatch):
     apply.drain(PARTITION)
     kept = valkey.command_log().xrange(keys.unreadable(PARTITION))
     assert [fields[b"c"] for _, fields in kept] == [b"2", b"3", b"4"]
+
+
+def test_as_many_commands_as_may_wait_are_set_aside_at_once(clean_stores):
+    entries = [log.Entry(b"", b"body %d" % number, number) for number in range(deferrals.MOST)]
+    deferrals.put(PARTITION, map(deferrals.Waiting, entries))
+    assert waiting() == deferrals.MOST
