@@ -117,6 +117,17 @@ CONDITIONS = (
         "failover that has happened: `manage.py flush_cache`.",
     ),
     Condition(
+        "a replica that does not follow",
+        entry="replica1",
+        metric="socialapp_replica_lag_seconds",
+        threshold=10,
+        means="A replica (the entry has its name) is behind by more than `REPLICA_MAX_LAG`, or does not answer (the "
+        "metric is NaN). Usually its disk is full: it goes on answering and receives nothing. No pool reads from it.",
+        remedy="See its server log: `No space left on device`, a long query, a paused replay. With room it goes on by "
+        "itself within a second, unless the primary has thrown away the WAL that it needs (`requested WAL segment … "
+        "has already been removed`): then restart it, and the one-machine stack builds it anew; elsewhere clone it.",
+    ),
+    Condition(
         "a split brain",
         entry="one_primary",
         metric="socialapp_split_brain",

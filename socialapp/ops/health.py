@@ -94,13 +94,21 @@ def _replica(alias: str) -> dict:
     except Error as error:
         return {"status": "down", "error": type(error).__name__} | _use(servers.UNREACHABLE)
     found = {"lag_seconds": round(servers.lag(source), 3), "position": source.position, "timeline": source.timeline}
-    return found | (_apart(source) or _use(servers.refusal(source) or _ejection(alias)))
+    return found | (_apart(source) or _lagging(source) or _use(_ejection(alias)))
 
 
 def _apart(source: servers.Source) -> dict:
     """A server that answers, and is not of the history that the pools write."""
     why = servers.apart(source)
     return {"status": "degraded", "error": why} | _use(why) if why else {}
+
+
+def _lagging(source: servers.Source) -> dict:
+    """A server of the right history that does not keep up."""
+    if not servers.refusal(source):
+        return {}
+    error = "it is behind the primary: see its server log, a full disk for example"
+    return {"status": "degraded", "error": error} | _use(servers.LAGGING)
 
 
 def _one_primary() -> dict:

@@ -16,7 +16,7 @@ from socialapp.cqrs.audit import CACHE
 from socialapp.cqrs.models import DeadLetter
 from socialapp.cqrs.postgres import activity
 from socialapp.cqrs.routing import DOWN, PRIMARY
-from socialapp.ops import auditing, clock_metrics, queues, room
+from socialapp.ops import auditing, clock_metrics, queues, replica_metrics, room
 from socialapp.ops.auditing import Counts
 
 PREFIX = "socialapp_cache_audit"
@@ -257,6 +257,7 @@ COLLECTORS = (
     SharedRevocations(),
     Primary(),
     SplitBrain(),
+    replica_metrics.ReplicaLag(),
     Room(),
 )
 for collector in COLLECTORS:
