@@ -42,6 +42,11 @@ LOG_FULL_AT = env.float("LOG_FULL_AT", default=0.75)
 # Bytes of one user's commands that may wait in one partition; further ones are answered 503. A post has up to 21 KB.
 LOG_MOST_PER_USER = env.int("LOG_MOST_PER_USER", default=2**20)
 
+# Bytes of the inbox on the primary (its table, without indexes), which takes commands while the log is down, and of one
+# user's commands there; further ones are answered 503. Indexes add about a third.
+INBOX_MOST_BYTES = env.int("INBOX_MOST_BYTES", default=2**28)
+INBOX_MOST_PER_USER = env.int("INBOX_MOST_PER_USER", default=2**20)
+
 # A 202 waits until so many replicas of the log have the command on disk (WAITAOF), else it goes to the inbox; 0 where
 # the log's own disk is what survives, or the service replicates by itself (MemoryDB).
 LOG_REPLICAS = env.int("LOG_REPLICAS", default=0)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connections
 
 from socialapp.cqrs import clocks, routing
@@ -30,14 +31,23 @@ PUT_TIMEOUT = 2.0
 GLANCE = 1.0
 
 # The row of the clock gives a partition's commands their order, by the primary's clock and what the client has
-# seen. No stamp is returned when that was too far ahead, or when the key is in use, also by a command that was applied
-# before the log went down.
+# seen. No stamp is returned when that was too far ahead, when a limit in bytes is reached, or when the key is in use,
+# also by a command that was applied before the log went down. Asking for the table's size takes microseconds; after a
+# long inbox was applied, autovacuum makes it small again. An empty inbox, or one without a command of the user, takes
+# any command.
 PUT = f"""
     WITH present AS MATERIALIZED (
         SELECT floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now
+    ), room AS MATERIALIZED (
+        SELECT CASE
+            WHEN pg_table_size('cqrs_inboxcommand') >= %(most)s AND EXISTS (SELECT FROM cqrs_inboxcommand) THEN 'full'
+            WHEN (SELECT sum(pg_column_size(body)) FROM cqrs_inboxcommand WHERE actor_id = %(actor)s)
+                >= %(most_per_user)s THEN 'over quota'
+        END AS refusal
     ), clock AS (
         INSERT INTO cqrs_inboxclock AS clock (partition, stamp)
-        SELECT %(partition)s, greatest(now, %(after)s + 1) FROM present WHERE %(after)s <= now + {clocks.MOST_AHEAD}
+        SELECT %(partition)s, greatest(now, %(after)s + 1) FROM present, room
+        WHERE %(after)s <= now + {clocks.MOST_AHEAD} AND refusal IS NULL
         ON CONFLICT (partition) DO UPDATE SET stamp = greatest(
             CASE WHEN clock.stamp < {LARGEST_STAMP} THEN clock.stamp + 1 END, excluded.stamp)
         RETURNING stamp
@@ -52,7 +62,7 @@ PUT = f"""
         ON CONFLICT DO NOTHING
         RETURNING stamp
     )
-    SELECT present.now, kept.stamp FROM present LEFT JOIN kept ON true
+    SELECT now, kept.stamp, refusal FROM present CROSS JOIN room LEFT JOIN kept ON true
 """
 
 OLDEST = "SELECT id FROM cqrs_inboxcommand WHERE partition = %s ORDER BY stamp LIMIT %s"
@@ -64,6 +74,17 @@ WAITING = """
 """
 
 _empty_until = 0.0
+
+
+class Full(Exception):
+    """The inbox has as many bytes as INBOX_MOST_BYTES allows."""
+
+
+class OverQuota(Full):
+    """As many bytes of one user wait in the inbox as INBOX_MOST_PER_USER allows."""
+
+
+REFUSALS = {"full": Full, "over quota": OverQuota}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +104,18 @@ def put(envelope: Envelope, *, after_stamp: int) -> Kept:
 
     When its key is in use, under the ids and the fingerprint of the first request with it; the caller compares.
 
-    Raises StampAhead when `after_stamp` is too far ahead, or what routing.DOWN names; it may then
-    have happened.
+    Raises Full, StampAhead when `after_stamp` is too far ahead, or what routing.DOWN names; it may then have happened.
     """
     with answered_within(PUT_TIMEOUT), connections[PRIMARY].cursor() as cursor:
         cursor.execute(PUT, _row(envelope, after_stamp))
-        now, stamp = cursor.fetchone()
+        now, stamp, refusal = cursor.fetchone()
         clocks.require_present(after_stamp, now)
-        return first(envelope) if stamp is None else Kept(envelope, clocks.carried(stamp, now))
+        if stamp is not None:
+            return Kept(envelope, clocks.carried(stamp, now))
+        earlier = first(envelope) if envelope.idempotency_key or not refusal else None
+        if refusal and not earlier:
+            raise REFUSALS[refusal](f"the inbox does not take command {envelope.id}")
+        return earlier
 
 
 def glance(envelope: Envelope) -> Kept | None:
@@ -169,4 +194,6 @@ def _row(envelope: Envelope, after_stamp: int) -> dict:
         "resource": envelope.resource_id,
         "key": envelope.idempotency_key,
         "fingerprint": envelope.fingerprint,
+        "most": settings.INBOX_MOST_BYTES,
+        "most_per_user": settings.INBOX_MOST_PER_USER,
     }

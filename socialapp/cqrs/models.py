@@ -251,7 +251,11 @@ class InboxCommand(models.Model):
                 name="one_inbox_command_per_idempotency_key",
             )
         ]
-        indexes = [models.Index(fields=["partition", "stamp"], name="inbox_order")]
+        indexes = [
+            models.Index(fields=["partition", "stamp"], name="inbox_order"),
+            # For the sum of a user's bytes, with each command that is put there.
+            models.Index(fields=["actor_id"], name="inbox_actor"),
+        ]
 
     def __str__(self):
         return f"{self.type} {self.id}"

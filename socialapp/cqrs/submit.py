@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds; at 500 commands per batch a partition that is full has made room by then.
 RETRY_WHEN_FULL = 2
+# Seconds. The log has to come back first.
+RETRY_WHEN_INBOX_IS_FULL = 10
 # Writes would rather wait two seconds for an fsync than fail; but not each of them, for a log that is frozen.
 # Seconds for whoever finds out whether it has thawed.
 GREETING = 0.1
@@ -36,6 +38,8 @@ breaker = Breaker(open_for=(0.5, 1.5), probe=3.0)
 REASONS = {
     log.Full: "More writes wait than can be applied soon.",
     log.OverQuota: "More of your writes wait than can be applied soon; the next will be taken when they are.",
+    inbox.Full: "Writes wait until the command log is back, and there is no room for more.",
+    inbox.OverQuota: "Writes wait until the command log is back, and there is no room for more of yours.",
 }
 # Seconds between two lines in the log that say the same.
 SAID_EACH = 10.0
@@ -185,6 +189,8 @@ def _past_the_full_log(envelope: Envelope, token: Token) -> Accepted:
 def _into_inbox(envelope: Envelope, token: Token) -> Accepted:
     try:
         kept = inbox.put(envelope, after_stamp=token.stamp)
+    except inbox.Full as error:
+        raise Overloaded(REASONS[type(error)], retry_after=RETRY_WHEN_INBOX_IS_FULL) from error
     except DOWN as error:
         connections[PRIMARY].close()
         logger.error("neither the log nor the inbox took a command: %s", error)

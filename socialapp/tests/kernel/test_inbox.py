@@ -1,8 +1,10 @@
 """The inbox takes commands while the log is down: under the same ids, in order, applied once it is back."""
 
+import secrets
 import time
 
 import pytest
+from django.db import connections
 from django.utils import timezone
 
 from config.settings import caches
@@ -16,7 +18,7 @@ from socialapp.cqrs.consistency import Token
 from socialapp.cqrs.http.freshness import settled
 from socialapp.cqrs.ids import new_id, partition_of
 from socialapp.cqrs.models import InboxCommand
-from socialapp.cqrs.problems import IdempotencyKeyReused, Unavailable
+from socialapp.cqrs.problems import IdempotencyKeyReused, Overloaded, Unavailable
 from socialapp.cqrs.submit import submit
 from socialapp.tests import crashes
 from socialapp.tests.valkeys import ValkeyLog, valkey_log, wait_until
@@ -285,6 +287,32 @@ def test_without_log_and_primary_a_write_is_refused(own_log, author, monkeypatch
     with own_log.frozen(), pytest.raises(Unavailable) as refusal:
         submit(CreatePost("nowhere"), actor_id=author)
     assert (refusal.value.status, int(refusal.value.headers["Retry-After"]) > 0) == (503, True)
+
+
+@pytest.mark.parametrize("limit", ["INBOX_MOST_BYTES", "INBOX_MOST_PER_USER"])
+def test_the_inbox_has_a_limit_in_bytes(own_log, author, drain_all, settings, limit):
+    with connections["default"].cursor() as cursor:
+        # Earlier commands are gone, as after autovacuum; what stays of the table counts.
+        cursor.execute("VACUUM cqrs_inboxcommand")
+        cursor.execute("SELECT pg_table_size('cqrs_inboxcommand')")
+        (size,) = cursor.fetchone()
+    own_log.kill()
+    setattr(settings, limit, size + 30_000 if limit == "INBOX_MOST_BYTES" else 2_000)
+    first = submit(CreatePost("once"), actor_id=author, **KEYED)
+    accepted = [first]
+    with pytest.raises(Overloaded) as refusal:
+        while len(accepted) < 500:
+            accepted.append(submit(CreatePost(secrets.token_hex(500)), actor_id=author))
+    assert int(refusal.value.headers["Retry-After"]) > 0
+    assert ("of yours" in refusal.value.detail) == (limit == "INBOX_MOST_PER_USER")
+    assert InboxCommand.objects.count() == len(accepted) > 1
+    assert submit(CreatePost("once"), actor_id=author, **KEYED).command_id == first.command_id, "a repeat is answered"
+    if limit == "INBOX_MOST_PER_USER":
+        accepted.append(submit(LikePost(), actor_id=new_id(), resource_id=first.resource_id))
+    own_log.start()
+    drain_all()
+    assert [status_of(one) for one in accepted[:2]] == ["applied"] * 2
+    assert Post.objects.filter(author=author).exists() and not InboxCommand.objects.exists()
 
 
 CLOCK_BEHIND = "import time; now = time.time; time.time = lambda: now() - 3600"
