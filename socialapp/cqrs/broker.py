@@ -31,6 +31,17 @@ class QoS(redis.QoS):
             logger.warning("the broker did not take an acknowledgement: %s", error)
             virtual.QoS.ack(self, delivery_tag)
 
+    def restore_unacked_once(self, stderr=None):
+        """Called when a channel closes. A broker that is killed once more at that moment must not end the worker.
+
+        kombu then asks a connection that it has dropped already (AttributeError), and the worker hangs in its shutdown.
+        Messages that are not handed back come again after the visibility timeout.
+        """
+        try:
+            super().restore_unacked_once(stderr)
+        except (*valkey.UNREACHABLE, AttributeError) as error:
+            logger.warning("messages were not handed back to the broker: %r", error)
+
 
 class Channel(redis.Channel):
     """Drops the oldest messages of a queue that is too long. kombu ignores `max_length` on this transport."""
