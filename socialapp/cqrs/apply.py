@@ -188,9 +188,13 @@ def _announce_again(batch: Batch, reads: list[Read]) -> None:
     if not reads:
         return
     unique = {read.envelope.id: read.envelope for read in reads}
-    told = set(unique)
+    told = None
     with repaired_later("publishing outcomes again", list(unique)):
         told = settle.announce_again(list(unique.values()))
+    if told is None:
+        # Only a command's own row proves that its outcome will be found; the others are tried again.
+        found = CommandResult.objects.using("default").filter(pk__in=unique)
+        told = set(found.values_list("pk", flat=True))
     batches.defer(batch, [read for read in reads if read.envelope.id not in told])
     batches.let_go(batch, [read for read in reads if read.envelope.id in told])
 

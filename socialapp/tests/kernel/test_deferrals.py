@@ -11,7 +11,7 @@ from django.db import connections
 from posts.commands import CreateComment, CreatePost, EditPost, LikePost
 from posts.models import Post
 from socialapp.accounts.models import User
-from socialapp.cqrs import apply, batches, commands, deferrals, keys, log, outcomes, tasks, valkey, waking
+from socialapp.cqrs import apply, batches, commands, deferrals, keys, log, outcomes, settle, tasks, valkey, waking
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.ids import new_id
 from socialapp.cqrs.models import CommandResult, DeadLetter
@@ -357,3 +357,17 @@ def test_as_many_commands_as_may_wait_are_set_aside_at_once(clean_stores):
     entries = [log.Entry(b"", b"body %d" % number, number) for number in range(deferrals.MOST)]
     deferrals.put(PARTITION, map(deferrals.Waiting, entries))
     assert waiting() == deferrals.MOST
+
+
+def test_a_failed_announcement_loses_no_command_whose_key_belongs_to_a_deferred_one(post, newcomer, monkeypatch):
+    """Of two commands with one key neither has a row while the first one waits for its actor."""
+
+    def fail(envelopes):
+        raise ZeroDivisionError("a bug")
+
+    for _ in range(2):
+        same = {"idempotency_key": "k", "fingerprint": "f"}
+        log.append(Envelope(new_id(PARTITION), LikePost(), newcomer, post, **same), after_stamp=0)
+    monkeypatch.setattr(settle, "announce_again", fail)
+    apply.apply_batch(PARTITION)
+    assert waiting() == 2
