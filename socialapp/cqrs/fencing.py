@@ -72,13 +72,21 @@ def _watch() -> None:
     """In a thread of its own, with connections of its own: no request waits for a server that is frozen."""
     reported, at = "", 0.0
     while True:
-        look_around()
-        why = found()
-        if why and (why != reported or time.monotonic() - at > REPEATED):
-            logger.error("split brain: %s. Stop one of the primaries; see operating.md.", why)
-            at = time.monotonic()
-        reported = why
-        if why := written_elsewhere():
-            with suppress(*valkey.UNREACHABLE):
-                heartbeat.dispute(why)
+        try:
+            reported, at = _watch_once(reported, at)
+        except Exception:
+            logger.exception("the split-brain watch failed; it looks again in %s s", EVERY)
         time.sleep(EVERY)
+
+
+def _watch_once(reported: str, at: float) -> tuple[str, float]:
+    """What is found now, and when a finding was logged last."""
+    look_around()
+    why = found()
+    if why and (why != reported or time.monotonic() - at > REPEATED):
+        logger.error("split brain: %s. Stop one of the primaries; see operating.md.", why)
+        at = time.monotonic()
+    if elsewhere := written_elsewhere():
+        with suppress(*valkey.UNREACHABLE):
+            heartbeat.dispute(elsewhere)
+    return why, at

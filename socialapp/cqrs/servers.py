@@ -107,16 +107,24 @@ def replicas() -> list[str]:
 
 def look(alias: str) -> Source:
     """A server as it is now. Raises one of django.db.Error when it cannot be used."""
-    _seen.pop(alias, None)
+    try:
+        source = _ask(alias)
+    except Exception:
+        _seen.pop(alias, None)
+        raise
+    # Until now `primaries` goes by the look before.
+    _seen[alias] = source, time.monotonic()
+    return source
+
+
+def _ask(alias: str) -> Source:
     with answered_within(settings.REPLICA_TIMEOUT), connections[alias].cursor() as cursor:
         cursor.execute(POSITION)
         row = cursor.fetchone()
     if row is None:
         raise OperationalError(f"{alias} has no heartbeat yet")
     is_replica, timeline, position, *beat, started = row
-    source = Source(alias, is_replica, timeline, int(position), Beat(*beat), started)
-    _seen[alias] = source, time.monotonic()
-    return source
+    return Source(alias, is_replica, timeline, int(position), Beat(*beat), started)
 
 
 def primaries() -> dict[str, Source]:
