@@ -26,7 +26,7 @@ def ask(method: str, order_id, user_id, *, is_staff: bool = False) -> tuple[int,
     request = getattr(APIRequestFactory(), method)(f"/orders/{order_id}", {"status": "cancelled"}, format="json")
     if method == "delete":
         request = APIRequestFactory().delete(f"/orders/{order_id}")
-    force_authenticate(request, Bearer(user_id, "somebody", is_staff=is_staff))
+    force_authenticate(request, Bearer(user_id, "somebody", was_staff=is_staff))
     answer = OrderDetail.as_view()(request, order_id=order_id)
     document = getattr(answer, "data", None)
     return answer.status_code, "" if document else answer.content.decode()

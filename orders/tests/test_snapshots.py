@@ -73,7 +73,7 @@ def require_whole(row: dict) -> None:
 
 
 def test_an_order_is_read_whole(interleaved, author, order):
-    require_whole(interleaved(lambda: visible_row(order, Bearer(author, "ada", is_staff=False), "default")))
+    require_whole(interleaved(lambda: visible_row(order, Bearer(author, "ada", was_staff=False), "default")))
 
 
 def test_a_page_of_orders_is_read_whole(interleaved, author):
