@@ -6,6 +6,7 @@ convergent and commutative replicated data types", 2011). A cookie's name is mad
 anything else, and parallel reads that merge the same cookies make the same one instead of ever new ones.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -15,6 +16,8 @@ from django.http import HttpRequest, HttpResponse
 from socialapp.cqrs.consistency import COOKIE, COOKIE_AGE, HEADER, BadToken, Token
 
 PREFIX = f"{COOKIE}."
+# Also the name of earlier deploys. Other characters are no name that a Set-Cookie header can carry.
+OUR_NAMES = re.compile(rf"{COOKIE}(\.[0-9A-Za-z]{{0,40}})?")
 # One or two are usual; there are more when a browser writes in parallel. The others stay for its next request.
 MOST_READ = 16
 # Characters; a browser keeps no more than 4096 bytes.
@@ -41,7 +44,7 @@ def presented(request: HttpRequest) -> Presented:
     token = Token.decode(header) if header else None
     if COOKIE not in request.META.get("HTTP_COOKIE", ""):
         return Presented(token)
-    names = [name for name in request.COOKIES if name == COOKIE or name.startswith(PREFIX)]
+    names = [name for name in request.COOKIES if OUR_NAMES.fullmatch(name)]
     # Browsers send the oldest first.
     found = {name: _decoded(request.COOKIES[name]) for name in names[-MOST_READ:]}
     contained = tuple(name for name, remembered in found.items() if remembered)

@@ -248,6 +248,15 @@ def test_a_broken_cookie_is_ignored_and_expired(name, broken):
             assert answer.cookies[name]["max-age"] == 0
 
 
+@pytest.mark.parametrize("name", [f"{COOKIE}.(x)", f"{COOKIE}.a,b", f"{COOKIE}.a b", f"{COOKIE}.{'x' * 200}"])
+def test_a_name_that_no_answer_can_set_is_ignored(name):
+    for value in ("1", Token(1, 2, 3).encode()):
+        cookie = f"{name}={value}"
+        assert asked(cookie).presented.token is None
+        for answer in (read(cookie), written(Token(1, 2, 3), cookie)):
+            assert name not in answer.cookies
+
+
 def test_a_read_changes_no_cookie_without_need():
     pending = Token(1, 2, 3, (new_id(),))
     assert read(f"{COOKIE}.a={pending.encode()}").cookies == {}
