@@ -108,11 +108,14 @@ class User(AbstractBaseUser, PermissionsMixin):
         """Whether it is the password. Hashing it again with new costs, as Django does then, ends no session."""
 
         def rehash(password):
+            verified = self.password
             self.set_password(password)
             self._password = None
-            with transaction.atomic(), connections["default"].cursor() as cursor:
+            # Only in place of the hash that was verified: the password may have been changed since.
+            mine = type(self).objects.using("default").filter(pk=self.pk, password=verified)
+            with transaction.atomic(using="default"), connections["default"].cursor() as cursor:
                 cursor.execute("SELECT set_config('socialapp.rehashing', 'on', true)")
-                self.save(update_fields=["password"])
+                mine.update(password=self.password)
                 cursor.execute("SELECT set_config('socialapp.rehashing', '', true)")
 
         return check_password(raw_password, self.password, rehash)

@@ -1,18 +1,20 @@
 """Every way to take a right or to set a password ends the user's sessions, and every process hears of it."""
 
 import secrets
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.contrib.auth.hashers import make_password
+from django.contrib.auth.hashers import get_hasher, make_password
 from django.core.management import call_command
-from django.db import connections
+from django.db import connections, transaction
 from django.test import RequestFactory
+from django.utils import timezone
 from rest_framework.exceptions import AuthenticationFailed
 
 from socialapp.accounts import hashers, refresh, revoking
 from socialapp.accounts.commands import SetAccess, SetPassword
-from socialapp.accounts.models import Revocation, User
+from socialapp.accounts.models import Revocation, Session, User
 from socialapp.cqrs import keys, valkey
 from socialapp.cqrs.execute import execute
 from socialapp.cqrs.problems import Unavailable
@@ -310,3 +312,24 @@ def test_a_revoked_token_is_refused_with_its_own_code(person, monkeypatch):
     with pytest.raises(AuthenticationFailed) as refusal:
         bearer(person, "GET")
     assert refusal.value.get_codes() == "token_revoked"
+
+
+def test_a_session_that_a_demotion_ended_is_not_kept_by_a_later_password(person):
+    session = Session.objects.create(
+        id=uuid4(), user_id=person.pk, rights_version=0, ends_at=timezone.now() + timedelta(days=1)
+    )
+    User.objects.filter(pk=person.pk).update(is_active=False)
+    with transaction.atomic(), connections["default"].cursor() as cursor:
+        cursor.execute("SELECT set_config('socialapp.kept_session', %s, true)", [str(session.pk)])
+        User.objects.filter(pk=person.pk).update(password=make_password(PASSWORD))
+    kept = Revocation.objects.filter(user_id=person.pk).order_by("version").values_list("kept_id", flat=True)
+    assert list(kept) == [None, None]
+
+
+def test_a_rehash_does_not_bring_a_former_password_back(person, monkeypatch):
+    User.objects.filter(pk=person.pk).update(password=make_password("the former one"))
+    signing_in = User.objects.get(pk=person.pk)
+    User.objects.filter(pk=person.pk).update(password=make_password("the present one"))
+    monkeypatch.setattr(type(get_hasher()), "must_update", lambda *_: True)
+    assert signing_in.check_password("the former one")
+    assert User.objects.get(pk=person.pk).check_password("the present one")
