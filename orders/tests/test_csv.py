@@ -17,6 +17,7 @@ from orders.import_files import Expired, ImportFiles
 from orders.models import Category, Product
 from socialapp.cqrs import events, valkey
 from socialapp.cqrs.execute import execute, execute_batch
+from socialapp.cqrs.http.problems import to_problem
 from socialapp.cqrs.ids import new_id
 
 pytestmark = pytest.mark.usefixtures("clean_stores")
@@ -185,6 +186,14 @@ def test_a_file_waits_on_disk_and_not_in_the_memory_of_the_broker(media):
     ImportFiles(name=name).remove()
     with pytest.raises(Expired):
         ImportFiles(name=name).read()
+
+
+def test_an_unusable_folder_is_not_taken_for_a_valkey(media):
+    media.write_text("a file where the folder should be")
+    with pytest.raises(OSError) as raised:
+        kept(b"a")
+    problem = to_problem(raised.value)
+    assert (problem.status, problem.detail) == (503, "A file of the server could not be read or written.")
 
 
 def test_a_file_expires_and_makes_room(media, monkeypatch):

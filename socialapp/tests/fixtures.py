@@ -7,6 +7,7 @@
 import os
 import signal
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -17,15 +18,31 @@ from socialapp.tests.client import Api, register
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DATABASE = "socialapp_test"
+OWN_MEDIA = tempfile.TemporaryDirectory(prefix="socialapp-test-media-")
+# Names, separated by spaces, of the variables that this plugin has set in the environment.
+SET_BY_PLUGIN = "SOCIALAPP_TEST_SET"
+# Seconds in which a stack heals by itself from what a module of tests has done to it.
+PATIENCE = 60
+# The session's stack, once all of it runs and not just its servers.
+WHOLE = pytest.StashKey[Stack]()
 
 
 def pytest_addoption():
     """The first hook of all: settings are read soon after, and they want to know where the servers will be."""
+    forget_environment_of_controller()
     var = Path(tempfile.mkdtemp(prefix="socialapp-test-"))
     # Postgres may run as another user, who has to pass through.
     var.chmod(0o711)
     pytest.socialapp_stack = Stack(var=var, port=0, checkout=CHECKOUT)
-    os.environ.update(own_environment(pytest.socialapp_stack))
+    ours = own_environment(pytest.socialapp_stack)
+    os.environ[SET_BY_PLUGIN] = " ".join(name for name, value in ours.items() if os.environ.get(name) != value)
+    os.environ.update(ours)
+
+
+def forget_environment_of_controller() -> None:
+    """A worker of pytest-xdist inherits the controller's variables, which name a stack that nobody starts."""
+    for name in os.environ.pop(SET_BY_PLUGIN, "").split():
+        os.environ.pop(name, None)
 
 
 def own_environment(stack: Stack) -> dict[str, str]:
@@ -35,6 +52,8 @@ def own_environment(stack: Stack) -> dict[str, str]:
         environment[name] = environment[name].replace("/socialapp?", f"/{DATABASE}?")
     for name in ("CACHE_URL", "STATE_URL", "LOG_URL"):
         environment[name] = environment[name].replace("db=0", "db=1")
+    # This process may run as root, and the stack's cannot write to a folder that root has made.
+    environment["MEDIA_ROOT"] = OWN_MEDIA.name
     return environment
 
 
@@ -45,6 +64,7 @@ def pytest_configure():
 
 def pytest_unconfigure():
     delete_everything(pytest.socialapp_stack)
+    OWN_MEDIA.cleanup()
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +73,24 @@ def closed_breakers():
     from socialapp.cqrs.breaker import Breaker
 
     Breaker.close_all()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def new_connections():
+    """A module opens its own connections: tests of the module before it may have killed the servers of the old ones."""
+    from django.core.cache import caches
+    from django.db import connections
+    from django_redis import get_redis_connection
+    from redis.cluster import RedisCluster
+
+    from socialapp.cqrs import wire
+
+    connections.close_all()
+    for alias in caches:
+        client = get_redis_connection(alias)
+        if not isinstance(client, RedisCluster):
+            client.connection_pool.disconnect()
+    wire.transport.cache_clear()
 
 
 @pytest.fixture(scope="session")
@@ -69,10 +107,27 @@ def servers(django_db_blocker):
 
 
 @pytest.fixture(scope="session")
-def stack(servers):
+def stack(servers, request):
     """The Stack with everything running and healthy."""
     servers.start()
+    request.session.stash[WHOLE] = servers
     return servers
+
+
+@pytest.fixture(scope="module", autouse=True)
+def healthy_afterwards(request):
+    """A module that leaves a broken stack fails, and the next one gets a stack that was started again."""
+    yield
+    stack = request.session.stash.get(WHOLE, None)
+    if stack is None:
+        return
+    deadline = time.monotonic() + PATIENCE
+    while wrong := stack.complaints() or stack.doctor.readiness()[0]:
+        if time.monotonic() > deadline:
+            stack.stop()
+            stack.start()
+            pytest.fail(f"these tests left a stack that did not heal within {PATIENCE} s: {wrong}")
+        time.sleep(0.1)
 
 
 @pytest.fixture(scope="session")

@@ -95,6 +95,10 @@ def _from_infrastructure(error: Exception) -> Problem | None:
         logger.error("a database did not answer: %s", error)
         routing.fail_over(error)
         return Unavailable("A database did not answer in time.")
+    if isinstance(error, OSError) and error.filename is not None:
+        # A socket's errors name no file.
+        logger.error("a file could not be read or written: %s", error)
+        return Unavailable("A file of the server could not be read or written.")
     if isinstance(error, valkey.UNREACHABLE):
         logger.error("a Valkey did not answer: %s", error)
         return Unavailable("A store did not answer in time.")
