@@ -24,6 +24,9 @@ SOON = 0.1
 STOPPED = 10.0
 # Seconds for which it is remembered that two timelines were written to.
 DISPUTED_FOR = 5
+# Seconds. The state store names a new heartbeat each second. A row further ahead of it than this was written before the
+# primary's clock was set back.
+MOST_AHEAD = 5.0
 
 
 class Beat(NamedTuple):
@@ -41,9 +44,13 @@ _newest = NEVER
 # When `_newest` last changed its timeline, and when the state store was last asked (time.monotonic).
 _changed_at = 0.0
 _looked_at = 0.0
-# What it said then: whether it knows a heartbeat, and whether two timelines were written to.
+# The last heartbeat that it named, when it named that first (time.monotonic), and whether it named one when last asked.
+_told = NEVER
+_told_at = 0.0
 _is_told = False
+# Whether two timelines were written to, and when this process last learned that they were (time.monotonic).
 _is_disputed = False
+_disputed_at = 0.0
 
 # The name of a WAL file begins with the timeline; after a promotion pg_control_checkpoint still tells the old one.
 # Whoever can see the row has all that was written up to its position, as the row itself came after. So what the
@@ -83,10 +90,9 @@ def beat() -> Beat:
 def dispute(why: str) -> None:
     """Record that two timelines are written to: for DISPUTED_FOR seconds no read is `strong`.
 
-    Raises valkey.UNREACHABLE.
+    Raises valkey.UNREACHABLE; then only this process knows.
     """
-    global _is_disputed
-    _is_disputed = True
+    _note_dispute(True)
     valkey.state().set(_DISPUTED, why, ex=DISPUTED_FOR)
 
 
@@ -102,59 +108,97 @@ def newest(seen: Beat | None = None, *, ours: bool = False) -> Beat:
     The state store names the timeline. While it does not, the rows that servers show (`seen`) do: `ours` says that
     DATABASE_URL shows it, and another one counts only when those of ours have stopped.
     """
-    _refresh(seen.timeline if seen else None)
+    _refresh(is_doubtful=seen is not None and (seen.timeline != _newest.timeline or _is_ahead(seen)))
     if seen and _counts(seen, ours=ours):
-        _adopt(seen)
+        _adopt(max(seen, _newest) if seen.timeline == _newest.timeline else seen)
     return _newest
 
 
 def timeline(claimed: int) -> int:
     """The timeline that the pools write to. Looks again when something claims to be on another one."""
-    _refresh(claimed)
+    _refresh(is_doubtful=claimed != _newest.timeline)
     return _newest.timeline
 
 
 def is_disputed() -> bool:
     """Whether two timelines were written to in the last seconds."""
-    _refresh(None)
-    return _is_disputed
+    _refresh()
+    return _is_disputed and time.monotonic() - _disputed_at <= DISPUTED_FOR
 
 
 def undisputed_for() -> float:
     """Seconds for which this process has known the present timeline, and no other that is written to."""
-    return 0.0 if is_disputed() else time.monotonic() - _changed_at
+    return 0.0 if is_disputed() else time.monotonic() - max(_changed_at, _disputed_at)
 
 
-def _refresh(claimed: int | None) -> None:
-    global _looked_at, _is_told, _is_disputed
-    doubtful = _is_told and claimed not in (None, _newest.timeline)
-    if time.monotonic() - _looked_at <= (SOON if doubtful else REFRESH):
+def forget() -> None:
+    """Begin as a new process does, which has seen no heartbeat."""
+    global _newest, _changed_at, _looked_at, _told, _told_at, _is_told, _is_disputed, _disputed_at
+    _newest = _told = NEVER
+    _changed_at = _looked_at = _told_at = _disputed_at = 0.0
+    _is_told = _is_disputed = False
+
+
+def _refresh(*, is_doubtful: bool = False) -> None:
+    global _looked_at, _is_told
+    if time.monotonic() - _looked_at <= (SOON if is_doubtful and _is_told else REFRESH):
         return
     _looked_at = time.monotonic()
     told, disputed = None, None
     with suppress(*valkey.UNREACHABLE), state_store.breaker:
         told, disputed = valkey.state().mget(_KEY, _DISPUTED)
     told = _decoded(told)
-    _is_told, _is_disputed = told is not None, disputed is not None
+    _is_told = told is not None
+    # A store that does not answer, or has lost its memory, ends no dispute.
+    if told or disputed:
+        _note_dispute(disputed is not None)
     if told:
+        _follow(told)
+
+
+def _follow(told: Beat) -> None:
+    """Take a heartbeat as the state store names it, also one that is older: the primary's clock was set back.
+
+    One that it has named before is no news. When it refuses writes, rows on servers are newer.
+    """
+    global _told, _told_at
+    if told != _told:
+        _told, _told_at = told, time.monotonic()
+        _adopt(told)
+    elif told.timeline != _newest.timeline:
         _adopt(told)
 
 
 def _counts(seen: Beat, *, ours: bool) -> bool:
-    """Whether a row says which timeline is written to."""
-    if seen.timeline == _newest.timeline or _newest == NEVER:
+    """Whether a row says which timeline is written to, and which heartbeat is its newest."""
+    if _newest == NEVER:
         return True
+    if seen.timeline == _newest.timeline:
+        return not _is_ahead(seen)
     if _is_told:
         return False
     return (seen.time - _newest.time).total_seconds() > (-STOPPED if ours else STOPPED)
 
 
+def _is_ahead(seen: Beat) -> bool:
+    """Whether a row is further ahead of what the state store has named just now than a new heartbeat can be."""
+    if not _is_told or time.monotonic() - _told_at > MOST_AHEAD:
+        return False
+    return (seen.time - _told.time).total_seconds() > MOST_AHEAD
+
+
 def _adopt(beat: Beat) -> None:
     global _newest, _changed_at
-    if beat.timeline == _newest.timeline:
-        _newest = max(_newest, beat)
-    else:
-        _newest, _changed_at = beat, time.monotonic()
+    if beat.timeline != _newest.timeline:
+        _changed_at = time.monotonic()
+    _newest = beat
+
+
+def _note_dispute(is_disputed: bool) -> None:
+    global _is_disputed, _disputed_at
+    _is_disputed = is_disputed
+    if is_disputed:
+        _disputed_at = time.monotonic()
 
 
 def _decoded(told: bytes | None) -> Beat | None:

@@ -171,8 +171,11 @@ def newest_beat(source: Source) -> Beat:
 
 
 def lag(source: Source) -> float:
-    """Seconds between a server's heartbeat and the newest one seen anywhere: a dead primary is no lag."""
-    return max(0.0, (newest_beat(source).time - source.beat.time).total_seconds())
+    """Seconds between a server's heartbeat and the newest one seen anywhere: a dead primary is no lag.
+
+    A server that shows a later time than the newest heartbeat has stopped before the primary's clock was set back.
+    """
+    return abs((newest_beat(source).time - source.beat.time).total_seconds())
 
 
 def apart(source: Source) -> str:

@@ -8,14 +8,16 @@ import pytest
 from socialapp.cqrs import cache, heartbeat, keys, promotions, valkey
 from socialapp.cqrs.heartbeat import NEVER, Beat
 from socialapp.cqrs.servers import Place
+from socialapp.tests.topology.test_frozen_replica import frozen
+
+TWO_DAYS = timedelta(days=2)
 
 
 @pytest.fixture(autouse=True)
-def nothing_seen(monkeypatch):
-    monkeypatch.setattr(heartbeat, "_newest", NEVER)
-    monkeypatch.setattr(heartbeat, "_looked_at", 0.0)
-    monkeypatch.setattr(heartbeat, "_is_told", False)
-    monkeypatch.setattr(heartbeat, "_is_disputed", False)
+def nothing_seen():
+    heartbeat.forget()
+    yield
+    heartbeat.forget()
 
 
 def test_everybody_is_told_of_it():
@@ -29,6 +31,33 @@ def test_what_a_server_shows_may_be_newer_than_what_was_told():
     shown = Beat(told.timeline, told.time + timedelta(seconds=1))
     assert heartbeat.newest(shown) == shown
     assert heartbeat.newest(told) == shown, "and it is remembered"
+
+
+def test_a_clock_that_was_ahead_once_is_forgotten():
+    present = heartbeat.beat()
+    ahead = Beat(present.timeline, present.time + TWO_DAYS)
+    told(ahead)
+    assert heartbeat.newest() == ahead
+    told(present)
+    assert heartbeat.newest() == present
+    told(ahead)
+    assert heartbeat.newest() == ahead
+    assert heartbeat.beat().time < ahead.time and heartbeat.newest().time < ahead.time, "in the process of beat"
+
+
+def test_a_row_from_before_the_clock_was_set_back_is_not_the_newest():
+    present = heartbeat.beat()
+    assert heartbeat.newest(Beat(present.timeline, present.time + TWO_DAYS)) == present
+
+
+def test_rows_are_newer_than_what_a_state_store_names_that_refuses_writes():
+    named = heartbeat.beat()
+    assert heartbeat.newest() == named
+    shown = Beat(named.timeline, named.time + timedelta(seconds=60))
+    heartbeat._told_at -= 60
+    assert heartbeat.newest(shown) == shown
+    heartbeat._looked_at = 0.0
+    assert heartbeat.newest() == shown, "the same again is no news"
 
 
 def told(beat: Beat) -> None:
@@ -85,6 +114,27 @@ def test_heartbeats_on_two_timelines_are_a_dispute(caplog):
     assert "split brain" in caplog.text
     valkey.state().delete(heartbeat._DISPUTED)
     heartbeat._looked_at = 0.0
+    assert not heartbeat.is_disputed()
+    heartbeat._changed_at -= 3600
+    assert heartbeat.undisputed_for() < 60, "not since the timeline was seen first"
+
+
+def test_a_dispute_is_remembered_while_the_state_store_is_silent(servers, monkeypatch):
+    told(heartbeat.beat())
+    valkey.state().set(heartbeat._DISPUTED, "both are written to", ex=60)
+    assert heartbeat.is_disputed()
+    with frozen(servers, "valkey-state"):
+        heartbeat._looked_at = 0.0
+        assert heartbeat.is_disputed() and heartbeat.undisputed_for() == 0
+        monkeypatch.setattr(heartbeat, "DISPUTED_FOR", 0.0)
+        assert not heartbeat.is_disputed(), "nobody says for how long it lasted"
+
+
+def test_a_state_store_that_was_restarted_empty_ends_no_dispute():
+    heartbeat.dispute("both are written to")
+    valkey.state().delete(heartbeat._KEY, heartbeat._DISPUTED)
+    assert heartbeat.is_disputed()
+    told(heartbeat.beat())
     assert not heartbeat.is_disputed()
 
 

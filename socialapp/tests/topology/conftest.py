@@ -21,16 +21,14 @@ def as_superuser(stack, node: str, database: str = "postgres") -> psycopg.Connec
 def reading(monkeypatch, author):
     """This process reads as a read server does, replicas first, and has seen nothing of any server yet."""
     monkeypatch.setattr(roles, "may_write", lambda: False)
-    monkeypatch.setattr(heartbeat, "_newest", heartbeat.NEVER)
-    monkeypatch.setattr(heartbeat, "_looked_at", 0.0)
-    monkeypatch.setattr(heartbeat, "_is_told", False)
-    monkeypatch.setattr(heartbeat, "_is_disputed", False)
+    heartbeat.forget()
     # Long enough for a test to look at what was ejected.
     monkeypatch.setattr(servers, "EJECTION", (60.0, 60.0))
     servers.forget()
     connections.close_all()
     yield
     servers.forget()
+    heartbeat.forget()
 
 
 @pytest.fixture

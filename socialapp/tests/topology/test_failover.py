@@ -109,7 +109,7 @@ def test_a_replica_that_was_ahead_refills_nothing(stack_of_the_test, promoted, w
         while routing.position("replica1").position <= routing.position("default").position:
             old.execute("SELECT pg_logical_emit_message(true, 'x', 'x')")
             old.execute("SELECT pg_switch_wal()")
-    monkeypatch.setattr(heartbeat, "_refresh", lambda _: None)
+    monkeypatch.setattr(heartbeat, "_refresh", lambda **_: None)
     monkeypatch.setattr(heartbeat, "_newest", before)
     assert not servers.refusal(servers.look("replica1")), "so this reader takes it for a good one"
     key, asked = keys.entry("things", "entity", "lost"), []
