@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from socialapp.cqrs import commands, statements
+from socialapp.cqrs import commands, server_time, statements
 from socialapp.cqrs.commands import Envelope, Statement
 from socialapp.cqrs.deferrals import Held
 from socialapp.cqrs.events import Recorded
@@ -200,7 +200,9 @@ def claim_and_begin(envelope: Envelope, effects: Effects) -> Claimed:
 
 
 def _claimed(rows: list[tuple]) -> Claimed:
-    return Claimed({command_id for _, command_id in rows if command_id}, rows[0][0])
+    now = rows[0][0]
+    server_time.note_primary(now)
+    return Claimed({command_id for _, command_id in rows if command_id}, now)
 
 
 def _rows_of(envelopes: list[Envelope]) -> str:

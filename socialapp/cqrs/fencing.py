@@ -46,10 +46,14 @@ def written_elsewhere() -> str:
 def look_around() -> None:
     """Look at every database server; one that does not answer takes REPLICA_TIMEOUT."""
     for alias in settings.DATABASES:
-        try:
-            servers.look(alias)
-        except Error:
-            connections[alias].close()
+        _look_at(alias)
+
+
+def _look_at(alias: str) -> None:
+    try:
+        servers.look(alias)
+    except Error:
+        connections[alias].close()
 
 
 def refuses_writes() -> bool:
@@ -62,9 +66,11 @@ def refuses_writes() -> bool:
 
 @cache
 def _start_watch() -> None:
+    # The first request must know, too; without a fence only what time it is by the primary, for its ids.
     if settings.FENCE_WRITES_ON_SPLIT_BRAIN:
-        # The first request must know, too.
         look_around()
+    else:
+        _look_at(PRIMARY)
     Thread(target=_watch, daemon=True, name="split-brain watch").start()
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import orjson
 from django.db import connections
 
-from socialapp.cqrs import keys, state_store, valkey
+from socialapp.cqrs import keys, server_time, state_store, valkey
 
 logger = logging.getLogger(__name__)
 
@@ -97,9 +97,9 @@ def dispute(why: str) -> None:
 
 
 def silence() -> float:
-    """Seconds since the newest heartbeat that anybody told of. Raises valkey.UNREACHABLE."""
+    """Seconds since the newest heartbeat that anybody told of, by the primary's clock. Raises valkey.UNREACHABLE."""
     told = _decoded(valkey.state().get(_KEY))
-    return (datetime.now(UTC) - told.time).total_seconds() if told else 1e9
+    return (server_time.now() - told.time).total_seconds() if told else 1e9
 
 
 def newest(seen: Beat | None = None, *, ours: bool = False) -> Beat:

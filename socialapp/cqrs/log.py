@@ -14,7 +14,7 @@ import orjson
 from django.conf import settings
 from redis.exceptions import RedisError, ResponseError
 
-from socialapp.cqrs import claims, clocks, inbox, keys, memory, valkey, wake_flags
+from socialapp.cqrs import claims, clocks, inbox, keys, memory, server_time, valkey, wake_flags
 from socialapp.cqrs.commands import LARGEST_STAMP, Envelope
 from socialapp.cqrs.ids import PARTITIONS, partition_of
 from socialapp.cqrs.models import InboxCommand
@@ -193,6 +193,7 @@ def append(envelope: Envelope, *, after_stamp: int, new_key: bool = False) -> Ap
     if isinstance(answer, bytes):
         raise REFUSALS[answer](f"partition {partition}")
     stamp, now, woke, used = answer
+    server_time.note_another(server_time.moment(int(now)))
     memory.note(used)
     return Appended(clocks.carried(int(stamp), int(now)), int(now) if woke else None)
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import Error, OperationalError, connections
 
-from socialapp.cqrs import heartbeat, roles
+from socialapp.cqrs import heartbeat, roles, server_time
 from socialapp.cqrs.breaker import Breaker
 from socialapp.cqrs.deadlines import answered_within
 from socialapp.cqrs.heartbeat import Beat
@@ -91,7 +91,7 @@ POSITION = f"""
            CASE WHEN pg_is_in_recovery() THEN timeline ELSE {OWN_TIMELINE} END,
            CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END
                - '0/0'::pg_lsn,
-           timeline, time, pg_postmaster_start_time()
+           timeline, time, pg_postmaster_start_time(), clock_timestamp()
     FROM cqrs_heartbeat WHERE id = 1
 """
 
@@ -123,8 +123,19 @@ def _ask(alias: str) -> Source:
         row = cursor.fetchone()
     if row is None:
         raise OperationalError(f"{alias} has no heartbeat yet")
-    is_replica, timeline, position, *beat, started = row
+    is_replica, timeline, position, *beat, started, now = row
+    note = server_time.note_primary if alias == PRIMARY and not is_replica else server_time.note_another
+    note(now)
     return Source(alias, is_replica, timeline, int(position), Beat(*beat), started)
+
+
+def primary_time() -> datetime:
+    """What time it is by the primary's clock. Raises one of django.db.Error."""
+    with connections[PRIMARY].cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
+    server_time.note_primary(now)
+    return now
 
 
 def primaries() -> dict[str, Source]:
