@@ -5,10 +5,10 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import connections
-from django.utils.timezone import now
 
 from posts.events import PostCreated, PostDeleted
 from socialapp.accounts.events import PostsCounted
+from socialapp.cqrs import servers
 from socialapp.cqrs.consumers import consumer
 from socialapp.cqrs.events import Recorded, record
 from socialapp.cqrs.ids import new_id
@@ -45,7 +45,8 @@ class PostCounts:
             return {user_id: (live, self.counts[user_id]) for user_id, live in cursor if live != self.counts[user_id]}
 
     def swap(self, difference: dict[str, tuple[int, int]]) -> None:
-        change({user_id: rebuilt - live for user_id, (live, rebuilt) in difference.items()}, now(), new_id())
+        changed = {user_id: rebuilt - live for user_id, (live, rebuilt) in difference.items()}
+        change(changed, servers.primary_time(), new_id())
 
 
 @consumer("post-counts", rebuild=PostCounts)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db.models import Count, Q
-from django.utils.timezone import now
+from django.db.models.functions import Now
 
 from orders import queries
 from orders.documents import order_document
@@ -18,7 +18,7 @@ from orders.emails.messages import message
 from orders.emails.wording import kind_of
 from orders.models import OrderEmail
 from socialapp.accounts.queries import get_emails
-from socialapp.cqrs import parking, routing
+from socialapp.cqrs import parking, routing, server_time, servers
 from socialapp.cqrs.events import Recorded
 from socialapp.mail import delivery, rate
 from socialapp.mail.delivery import Deferred, NotTaken
@@ -59,10 +59,11 @@ def send_emails(recorded: list[Recorded]) -> int:
 
 def _due(recorded: list[Recorded]) -> Iterator[tuple[Recorded, dict, Customer]]:
     """Events that are worth an email, with the order's document, and whom to send it to."""
-    oldest = now() - OLD_NEWS
-    news = [one for one in recorded if kind_of(one.event) and one.time > oldest]
+    news = [one for one in recorded if kind_of(one.event)]
     if not news:
         return
+    oldest = servers.primary_time() - OLD_NEWS
+    news = [one for one in news if one.time > oldest]
     orders = _orders({one.aggregate_id for one in news})
     emails = get_emails([order["user_id"] for order in orders.values()], routing.PRIMARY)
     for one in news:
@@ -88,7 +89,7 @@ def _deal_with(one: Recorded, order: dict, customer: Customer, connection: BaseE
         delivery.send(message(one, order, customer.email), connection)
         _note(one, order)
     except NotTaken as error:
-        if isinstance(error, Deferred) and now() - one.time < PATIENCE:
+        if isinstance(error, Deferred) and server_time.now() - one.time < PATIENCE:
             parking.park(NAME, one, error)
             return
         logger.warning("the email about event %d was refused: %s", one.position, error)
@@ -99,13 +100,13 @@ def _why_not(customer: Customer) -> str:
     """Why this customer gets no email now; "" when nothing is against it."""
     if not customer.is_verified:
         return "not sent: the customer has not verified the address"
-    since = {most: Count("pk", filter=Q(time__gt=now() - span)) for span, most in MOST.items()}
-    mine = OrderEmail.objects.filter(order__user_id=customer.user_id, refusal="", time__gt=now() - max(MOST))
+    since = {most: Count("pk", filter=Q(time__gt=Now() - span)) for span, most in MOST.items()}
+    mine = OrderEmail.objects.filter(order__user_id=customer.user_id, refusal="", time__gt=Now() - max(MOST))
     counts = mine.aggregate(**{f"of_{most}": count for most, count in since.items()})
     reached = [most for most in MOST.values() if counts[f"of_{most}"] >= most]
     return f"not sent: the customer has had {reached[0]} emails lately" if reached else ""
 
 
 def _note(one: Recorded, order: dict, refusal: str = "") -> None:
-    news = {"order_id": order["id"], "kind": kind_of(one.event), "refusal": refusal[:500], "time": now()}
+    news = {"order_id": order["id"], "kind": kind_of(one.event), "refusal": refusal[:500], "time": Now()}
     OrderEmail.objects.update_or_create(event_position=one.position, defaults=news)

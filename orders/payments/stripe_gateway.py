@@ -11,10 +11,10 @@ from datetime import timedelta
 
 import stripe
 from django.conf import settings
-from django.utils.timezone import now
 
 from orders.payments.gateways import Charge, Kind, Notice, Outcome, WrongSignature
 from orders.payments.minor_units import NoSuchAmount, minor_units
+from socialapp.cqrs import server_time
 from socialapp.cqrs.problems import Problem
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class StripeGateway:
     def _charge(self, charge: Charge, amount: int) -> Outcome:
         if charge.reference:
             return _outcome(self._intents.retrieve(charge.reference))
-        if now() - charge.created_at > KEY_LIFETIME:
+        if server_time.now() - charge.created_at > KEY_LIFETIME:
             return self._found(charge) or Outcome(Kind.DECLINED, reason=NEVER_CAME)
         try:
             return _outcome(self._create(charge, amount))

@@ -30,6 +30,21 @@ from socialapp.cqrs.failures import OutsideUnreachable
 from socialapp.cqrs.ids import new_id
 from socialapp.cqrs.models import ConsumerOffset, Event, ParkedEvent
 from socialapp.cqrs.problems import NotFound
+from socialapp.publishing.tests.subscribers import everything_is_below_the_horizon
+from socialapp.tests import crashes
+from socialapp.tests.valkeys import wait_until
+
+# A worker of its own, which sends to the test's mail server.
+SENDS_TO = """
+import os
+os.environ["EMAIL_URL"], os.environ["EMAIL_FROM"] = "smtp://{host}:{port}", "Shop <orders@shop.example>"
+"""
+RUN = """
+from orders.emails import LANES, NAME
+from socialapp.cqrs import consumers
+for lane in range(LANES):
+    while consumers.run(NAME, lane): pass
+"""
 
 pytestmark = pytest.mark.usefixtures("clean_stores")
 
@@ -262,6 +277,22 @@ def test_what_is_refused_for_now_is_tried_again_by_itself_for_a_day(run, ordered
     parked.update(parked_at=now() - timedelta(minutes=11))
     run()
     assert len(mailbox.to(full[1])) == 1 and not parked.exists() and notes(full[0]) == [("placed", "")]
+
+
+@pytest.mark.parametrize("days", [8, -8])
+def test_a_worker_with_a_wrong_clock_sends_what_others_would(run, ordered, mailbox, server, days):
+    """By its own clock, what has just happened is old news, or what happened a week ago is news."""
+    full, refused = ordered()
+    old, _ = ordered()
+    run()
+    happen(old, OrderShipped, former="paid", before=timedelta(days=7, minutes=1))
+    happen(full, OrderShipped, former="paid")
+    mailbox.replies["RCPT"] = lambda address: "452 mailbox full" if address == refused else None
+    wait_until(everything_is_below_the_horizon)
+    sends_to = SENDS_TO.format(host=server.hostname, port=server.port)
+    crashes.run(RUN, before=sends_to + crashes.CLOCK_OFF.format(by=days * 86400))
+    assert notes(full) == notes(old) == [("placed", "")]
+    assert ParkedEvent.objects.filter(consumer=NAME).count() == 1
 
 
 def test_after_a_day_it_is_given_up(run, ordered, mailbox):

@@ -20,6 +20,7 @@ from orders.tests import stripe_double
 from socialapp.cqrs.execute import execute
 from socialapp.cqrs.ids import new_id
 from socialapp.cqrs.problems import Problem
+from socialapp.tests import crashes
 
 SECRET = "whsec_of_these_tests"
 
@@ -125,6 +126,36 @@ def test_after_a_day_the_key_is_forgotten_and_nothing_is_charged_again(gateway, 
     outcome = gateway.charge(old)
     assert outcome.kind == (Kind.CHARGED if token else Kind.DECLINED)
     assert len(double.charged()) == (1 if token else 0)
+
+
+CHARGE = """
+import datetime
+from decimal import Decimal
+from uuid import UUID
+from orders.payments.gateways import Charge
+from orders.payments.stripe_gateway import StripeGateway
+from socialapp.cqrs import servers
+servers.look("default")
+created = datetime.datetime.fromisoformat("{created}")
+one = Charge(UUID("{id}"), UUID("{id}"), Decimal("12.50"), "EUR", "", {asked}, created, "pm_card_visa")
+print(StripeGateway("sk_test_x", "{url}").charge(one).kind)
+"""
+
+
+def charged_by_a_worker(one: Charge, double, *, days: int) -> str:
+    """What a worker says whose clock is so many days ahead."""
+    about = {"created": one.created_at.isoformat(), "id": one.id, "asked": one.asked, "url": double.url}
+    return crashes.run(CHARGE.format(**about), before=crashes.CLOCK_OFF.format(by=days * 86400)).strip()
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_worker_with_a_wrong_clock_declines_nobody_and_charges_nobody_twice(double, gateway):
+    assert charged_by_a_worker(charge(), double, days=2) == "charged"
+    old = charge(created_at=now() - timedelta(hours=30))
+    gateway.charge(replace(old, created_at=now()))
+    double.forget_keys()
+    assert charged_by_a_worker(again(old), double, days=-2) == "charged"
+    assert double.charged() == [(1250, "eur")] * 2
 
 
 def test_what_is_processing_is_looked_at_again(gateway, double):

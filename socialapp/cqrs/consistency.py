@@ -1,6 +1,5 @@
 """Consistency tokens: what a client has written, signed, so that its reads are never older than that."""
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -13,6 +12,7 @@ import orjson
 from django.conf import settings
 from django.core import signing
 
+from socialapp.cqrs import server_time
 from socialapp.cqrs.commands import LARGEST_STAMP
 from socialapp.cqrs.problems import Problem
 
@@ -77,7 +77,7 @@ class Token:
         The last of a partition does not stand for those before it: they may be deferred, or out of order, because they
         were executed; and an earlier one's invalidation may not be confirmed while the later one's is.
         """
-        lost_at = int(time.time()) if self.is_full else self.lost_at
+        lost_at = server_time.nanoseconds() // 10**9 if self.is_full else self.lost_at
         older = {str(timeline): position for timeline, position in self.older.items()}
         pending = [command_id.hex for command_id in self.pending[-MOST_PENDING:]]
         proof = _proofs(self.stamp)[0] if settings.STAMP_KEYS and self.stamp else self.stamp_proof
@@ -149,7 +149,7 @@ class Token:
 
     def without_old_losses(self) -> "Token":
         """Forget dropped commands after LOSS_AGE, as a browser forgets its cookie."""
-        return replace(self, lost_at=0) if self.lost_at < time.time() - LOSS_AGE else self
+        return replace(self, lost_at=0) if self.lost_at < server_time.nanoseconds() / 1e9 - LOSS_AGE else self
 
     def since(self, timeline: int) -> "Token":
         """Without the positions on timelines before `timeline`."""

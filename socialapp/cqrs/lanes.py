@@ -4,9 +4,8 @@ Not by the code's declaration itself: while old and new processes run side by si
 """
 
 from django.db import transaction
-from django.utils.timezone import now
 
-from socialapp.cqrs import consumers
+from socialapp.cqrs import consumers, servers
 from socialapp.cqrs.consumers import Consumer, digest, end_of
 from socialapp.cqrs.events import IN_LANE, read_page
 from socialapp.cqrs.models import ConsumerOffset
@@ -28,7 +27,8 @@ def spread(name: str) -> int:
     running = consumers.declared()[name]
     with transaction.atomic(durable=True):
         held = list(ConsumerOffset.objects.select_for_update(no_key=True).filter(consumer=name).order_by("lane"))
-        if any(offset.lease_until and offset.lease_until > now() for offset in held):
+        present = servers.primary_time()
+        if any(offset.lease_until and offset.lease_until > present for offset in held):
             raise LaneBusy(f"{name} runs just now; try again.")
         cursors = [(offset.xid, offset.position) for offset in held]
         start = min(cursors) if running.outside else max(cursors)

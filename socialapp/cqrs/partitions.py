@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.db import connections
-from django.utils.timezone import now
 
-from socialapp.cqrs import consumers
+from socialapp.cqrs import consumers, servers
 from socialapp.cqrs.models import ConsumerOffset, ParkedEvent
 
 AHEAD = 3
@@ -64,7 +63,8 @@ def existing() -> list[Partition]:
 def missing(*, ahead: int = AHEAD) -> list[Partition]:
     """The months that have no partition yet, up to so many after this one."""
     covered = existing()[-1].end
-    wanted = [month(now(), offset) for offset in range(ahead + 1)]
+    present = servers.primary_time()
+    wanted = [month(present, offset) for offset in range(ahead + 1)]
     return [Partition(f"cqrs_event_{m:%Y_%m}", m, month(m, 1)) for m in wanted if m >= covered]
 
 
@@ -77,7 +77,8 @@ def expired(*, months: int) -> list[Partition]:
     """Those whose newest event is older than so many whole months; none when months is 0: events are kept."""
     if not months:
         return []
-    return [partition for partition in existing() if partition.end <= month(now(), -months) or partition.detaching]
+    oldest = month(servers.primary_time(), -months)
+    return [partition for partition in existing() if partition.end <= oldest or partition.detaching]
 
 
 def still_needed(partition: Partition) -> str:

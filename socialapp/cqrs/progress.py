@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import connections
-from django.utils.timezone import now
 
-from socialapp.cqrs import consumers, events
+from socialapp.cqrs import consumers, events, servers
 from socialapp.cqrs.models import ConsumerOffset, ParkedEvent
 
 # Counting further would take longer than an operator waits.
@@ -57,7 +56,7 @@ def _state(offset: ConsumerOffset, lag: "Lag") -> str:
         return "waits for a newer process"
     if lag.held_back:
         return HELD_BACK
-    return "stands still" if now() - offset.updated_at > STANDS_AFTER else "reads"
+    return "stands still" if servers.primary_time() - offset.updated_at > STANDS_AFTER else "reads"
 
 
 @dataclass(frozen=True, slots=True)

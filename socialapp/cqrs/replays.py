@@ -10,9 +10,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from django.db import connections, transaction
-from django.utils.timezone import now
 
-from socialapp.cqrs import consumers, events
+from socialapp.cqrs import consumers, events, servers
 from socialapp.cqrs.consumers import Consumer, leased
 from socialapp.cqrs.events import Recorded
 from socialapp.cqrs.models import ConsumerOffset, ParkedEvent
@@ -88,7 +87,7 @@ class Replay:
 
     def _require_settled(self) -> None:
         """The baseline contains all that was recorded before the date, so the live one must have read that."""
-        if self.since > now() - LONGEST_TRANSACTION:
+        if self.since > servers.primary_time() - LONGEST_TRANSACTION:
             raise CannotReplay(f"the date must be {LONGEST_TRANSACTION} ago: older transactions may still be running")
         unread = f"type = ANY(%s) AND recorded_at < %s AND (xid, position) > (%s::text::xid8, %s) AND {events.IN_LANE}"
         for offset in self._offsets():

@@ -1,6 +1,5 @@
 """Access tokens: EdDSA JWTs (RFC 8037). The write pool signs, everybody verifies; keys by their thumbprint."""
 
-import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from functools import cache, lru_cache
 from hashlib import sha256
@@ -10,10 +9,14 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from django.conf import settings
 
+from socialapp.cqrs import server_time
+
 ALGORITHM = "EdDSA"
 ISSUER = "socialapp"
 # Seconds. So long is an access token remembered after it was revoked (revocations.KEPT).
 ACCESS_LIFETIME = 15 * 60
+# Seconds by which the clocks of the servers that two processes go by may differ.
+CLOCK_DIFFERENCE = 5
 # Tokens per process, about 1 KB each. To verify one takes a third of the time that accepting a write takes.
 REMEMBERED = 8192
 
@@ -30,7 +33,7 @@ def sign_access(
     *, user_id: UUID, username: str, is_staff: bool, session: UUID | None = None, rights_version: int = 0
 ) -> str:
     """session: whose end revokes the token. rights_version: the user's, which rises when all tokens are revoked."""
-    now = int(time.time())
+    now = server_time.nanoseconds() // 10**9
     claims = {
         "iss": ISSUER,
         "sub": str(user_id),
@@ -48,21 +51,24 @@ def sign_access(
 def verify_access(token: str) -> dict:
     """The claims of a valid token. Raises InvalidToken, or ExpiredToken."""
     claims = _verified(token)
-    if int(claims["exp"]) <= time.time():
+    now = server_time.nanoseconds() / 1e9
+    if claims["exp"] <= now:
         raise ExpiredToken("Signature has expired")
+    if claims.get("iat", 0) > now + CLOCK_DIFFERENCE:
+        raise InvalidToken("The token is not yet valid (iat)")
     return dict(claims)
 
 
 @lru_cache(maxsize=REMEMBERED)
 def _verified(token: str) -> dict:
-    """A token is shown again with each request, and stays what it is but for its end."""
+    """A token is shown again with each request, and stays what it is. The caller checks its times."""
     try:
         key = _public_keys()[jwt.get_unverified_header(token)["kid"]]
         required = ["exp", "iss", "sub", "username", "staff"]
-        return jwt.decode(token, key, algorithms=[ALGORITHM], issuer=ISSUER, options={"require": required})
-    except jwt.ExpiredSignatureError as error:
-        raise ExpiredToken(str(error)) from error
-    except (jwt.InvalidTokenError, KeyError, ValueError) as error:
+        options = {"require": required, "verify_exp": False, "verify_iat": False}
+        claims = jwt.decode(token, key, algorithms=[ALGORITHM], issuer=ISSUER, options=options)
+        return claims | {name: int(claims[name]) for name in ("exp", "iat") if name in claims}
+    except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, OverflowError) as error:
         raise InvalidToken(str(error)) from error
 
 

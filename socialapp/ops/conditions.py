@@ -41,9 +41,8 @@ CONDITIONS = (
         metric="socialapp_clock_difference_seconds",
         threshold=2,
         means="The clock of this server, of a worker or of a Valkey differs from the primary's; the entry names it, "
-        "and says by how much it is ahead. Stamps and schedules follow the primary and the log, so a web server's or a "
-        "worker's wrong clock moves no data; but its access tokens end too early or too late. A wrong clock of the log "
-        "dates posts wrongly.",
+        "and says by how much it is ahead. Stamps, ids, schedules and access tokens follow the primary and the log, so "
+        "a web server's or a worker's wrong clock moves no data. A wrong clock of the log dates posts wrongly.",
         remedy="Set the clock (NTP), then look at `manage.py repair_clock --dry-run`.",
     ),
     Condition(

@@ -7,7 +7,7 @@ import pytest
 from django.core.management.base import CommandError
 from django.utils.timezone import now
 
-from socialapp.cqrs import partitions, tasks
+from socialapp.cqrs import partitions, servers, tasks
 from socialapp.cqrs.partitions import Partition, month
 
 
@@ -22,7 +22,7 @@ def due(clean_stores, monkeypatch) -> Partition:
     expired = partitions.expired
     found = lambda months: [p for p in expired(months=months) if p.name == partition.name]  # noqa: E731
     monkeypatch.setattr(partitions, "expired", lambda *, months: found(months))
-    monkeypatch.setattr(partitions, "now", lambda: month(now(), 60))
+    monkeypatch.setattr(servers, "primary_time", lambda: month(now(), 60))
     monkeypatch.setattr(partitions, "missing", lambda **_: [])
     yield partition
     if is_there(partition):

@@ -11,6 +11,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from socialapp.cqrs import server_time
 from socialapp.identity import signing
 from socialapp.tests.client import Api
 from socialapp.tests.http.checks import refused
@@ -138,8 +139,8 @@ def test_a_token_that_was_good_before_still_ends(monkeypatch):
     # given a process that has verified it once
     assert signing.verify_access(token)["username"] == "x"
     # when its time has come
-    end = time.time() + signing.ACCESS_LIFETIME + 1
-    monkeypatch.setattr("socialapp.identity.signing.time.time", lambda: end)
+    end = server_time.nanoseconds() + (signing.ACCESS_LIFETIME + 1) * 10**9
+    monkeypatch.setattr(server_time, "nanoseconds", lambda: end)
     # then it is refused
     with pytest.raises(signing.InvalidToken):
         signing.verify_access(token)
