@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 LONGEST = 30.0
 # Seconds for connecting, and for the one statement.
 PATIENCE = 2
+# What proves to a server who connects; everything else of a URL is about the server.
+OF_USER = ("user", "password", "passfile", "sslcert", "sslkey", "sslpassword")
 END = """
     SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE usename = %s AND xact_start < clock_timestamp() - make_interval(secs => %s)
@@ -29,7 +31,7 @@ def end_long_reads(longest: float = LONGEST) -> int:
         try:
             pids = _end(alias, longest)
         except psycopg.Error as error:
-            logger.info("%s could not be asked for long reads: %s", alias, error)
+            logger.warning("%s was not asked for long reads; sessions of the read role may stay: %s", alias, error)
             continue
         if pids:
             logger.warning("ended sessions of the read role on %s, open for over %d s: pids %s", alias, longest, pids)
@@ -39,10 +41,14 @@ def end_long_reads(longest: float = LONGEST) -> int:
 
 def _end(alias: str, longest: float) -> list[int]:
     """As the primary's user, who has the right to end them; a replica's alias may have the read role's user."""
-    server, primary = connections[alias].settings_dict, connections["default"].settings_dict
-    with psycopg.connect(
-        host=server["HOST"], port=server["PORT"] or None, dbname=server["NAME"], user=primary["USER"],
-        password=primary["PASSWORD"], connect_timeout=PATIENCE, options=f"-c statement_timeout={PATIENCE * 1000}",
-        autocommit=True,
-    ) as connection:  # fmt: skip
+    with psycopg.connect(**_parameters(alias)) as connection:
         return [pid for pid, was_there in connection.execute(END, [settings.DATABASE_READ_USER, longest]) if was_there]
+
+
+def _parameters(alias: str) -> dict:
+    """libpq's: where the alias's URL points to, TLS included, and who DATABASE_URL says that we are."""
+    of_server, of_user = (connections[name].get_connection_params() for name in (alias, "default"))
+    parameters = {name: value for name, value in of_server.items() if name not in OF_USER}
+    parameters |= {name: of_user[name] for name in OF_USER if name in of_user}
+    own = {"connect_timeout": PATIENCE, "options": f"-c statement_timeout={PATIENCE * 1000}", "autocommit": True}
+    return parameters | own
