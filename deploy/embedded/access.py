@@ -4,7 +4,8 @@
 read server that somebody has taken over could forge everybody's writes.
 """
 
-from deploy.embedded.credentials import Credentials, write_private
+from deploy.embedded.credentials import Credentials
+from deploy.embedded.files import write_private
 from deploy.embedded.gateway import filled_in
 from deploy.embedded.layout import Layout
 

@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.embedded import binaries
+from deploy.embedded import binaries, files
 from deploy.embedded.failure import StackFailure
 from deploy.embedded.layout import Layout
 
@@ -108,18 +108,12 @@ def reaches_servers(account: Account, layout: Layout) -> bool:
 
 
 def hand_over(account: Account, layout: Layout) -> None:
-    """Give everything in VAR, and the folder of sockets, to that user; what it makes later is its own."""
+    """Give everything in VAR, and the folder of sockets, to that user; what it makes later is its own.
+
+    Raises StackFailure, see files.py.
+    """
     for top in (layout.var, layout.run):
-        _give(account, top)
-        for folder, folders, files in os.walk(top):
-            for name in (*folders, *files):
-                _give(account, Path(folder, name))
-
-
-def _give(account: Account, path: Path) -> None:
-    found = path.lstat()
-    if (found.st_uid, found.st_gid) != (account.uid, account.gid):
-        os.chown(path, account.uid, account.gid, follow_symlinks=False)
+        files.give_tree(top, account.uid, account.gid)
 
 
 def compile_checkout(layout: Layout) -> None:

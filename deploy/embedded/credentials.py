@@ -2,12 +2,13 @@
 
 import base64
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from deploy.embedded import files
 
 
 @dataclass(frozen=True)
@@ -57,21 +58,5 @@ def of_stack(var: Path) -> Credentials:
     # A stack that an earlier version made lacks what was added since.
     complete = asdict(generate()) | held
     if complete != held:
-        write_private(path, json.dumps(complete, indent=1))
+        files.write_private(path, json.dumps(complete, indent=1))
     return Credentials(**complete)
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write for the owner only, and all or nothing: a reader never sees half a file.
-
-    What root writes belongs to the folder's owner, as whom the stack runs.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    if os.getuid() == 0:
-        owner = path.parent.stat()
-        os.chown(draft, owner.st_uid, owner.st_gid)
-    draft.replace(path)

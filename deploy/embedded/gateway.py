@@ -1,10 +1,9 @@
 """Fills in nginx's configuration from deploy/nginx for one machine. Called by `stack`."""
 
 import re
-import shutil
 from pathlib import Path
 
-from deploy.embedded.credentials import write_private
+from deploy.embedded.files import write_private
 from deploy.embedded.layout import Layout
 from deploy.embedded.programs import POOLS
 
@@ -20,7 +19,7 @@ def write_configuration(layout: Layout, port: int, *, as_root: bool) -> None:
     template = (source / "gateway.conf").read_text()
     write_private(layout.nginx / "gateway.conf", filled_in(template, values(layout, port, as_root=as_root)))
     for name in INCLUDED:
-        shutil.copyfile(source / name, layout.nginx / name)
+        write_private(layout.nginx / name, (source / name).read_text())
 
 
 def filled_in(template: str, values: dict[str, str]) -> str:

@@ -2,12 +2,14 @@
 
 import fcntl
 import json
+import os
 import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from deploy.embedded import files
 from deploy.embedded.failure import StackFailure
 from deploy.embedded.layout import Layout
 
@@ -76,6 +78,6 @@ def check_same_stack(layout: Layout, port: int) -> None:
 def lock(layout: Layout) -> Iterator[None]:
     """One start or stop of a stack at a time: of two, the second finds the work done."""
     layout.var.mkdir(parents=True, exist_ok=True)
-    with open(layout.var / "lock", "w") as file:
+    with os.fdopen(files.open_file(layout.var / "lock", os.O_RDWR | os.O_CREAT), "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,6 +1,7 @@
 """Brings static files, schema and demo world up to date, and skips what still holds. Called by `stack.Stack.start`."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -8,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.embedded import credentials, stamps
+from deploy.embedded import files, stamps
 from deploy.embedded.environment import database_url
 from deploy.embedded.failure import StackFailure
 from deploy.embedded.programs import Cast
@@ -90,7 +91,7 @@ class Installation:
             self._follow_one(say)
 
     def _follow_one(self, say: Callable[[str, float], None]) -> None:
-        with self.log.open("a") as log:
+        with os.fdopen(files.open_file(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "a") as log:
             for line in self.process.stdout:
                 log.write(line)
                 if line.startswith("@done "):
@@ -106,8 +107,8 @@ class Installation:
         stamp = self.current(step) | {"at": time.strftime("%FT%TZ", time.gmtime())}
         if step == MIGRATIONS:
             stamp["applied"] = self._applied()
-        self.stamp_file(step).parent.mkdir(exist_ok=True)
-        credentials.write_private(self.stamp_file(step), json.dumps(stamp))
+        files.make_folder(self.stamp_file(step).parent)
+        files.write_private(self.stamp_file(step), json.dumps(stamp))
 
     def abandon(self) -> None:
         if self.process is None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from deploy.embedded import files
 from deploy.embedded.failure import StackFailure
 
 # A socket's path holds about 100 bytes, and supervisor binds its own with a process id behind the name.
@@ -90,13 +91,20 @@ class Layout:
         """The folder of sockets and process ids: VAR/run, or a private one where that is too long for a socket."""
         own = self.var / "run"
         if own.is_symlink():
-            return own.readlink()
+            return self._recorded_run_folder(own)
         return own if holds_sockets(own) else self._private_run_folder()
 
     def _private_run_folder(self) -> Path:
-        folders = (Path(tempfile.gettempdir()), Path("/tmp"))  # noqa: S108 made private, and checked, before use
+        folders = (Path(tempfile.gettempdir()).resolve(), Path("/tmp").resolve())  # noqa: S108 made private, and checked, before use
         names = (folder / f"socialapp-{os.getuid()}-{self.stack_id}" for folder in folders)
         return next(filter(holds_sockets, names))
+
+    def _recorded_run_folder(self, own: Path) -> Path:
+        """Where an earlier start has put it. The link belongs to the stack's user, who must not have root follow it."""
+        folder = own.readlink()
+        if not re.fullmatch(rf"socialapp-[0-9]+-{self.stack_id}", folder.name):
+            raise StackFailure(f"{own} leads to {folder}, which is no folder of sockets: remove {own}")
+        return folder.parent.resolve() / folder.name
 
     def socket(self, program: str) -> Path:
         return self.run / f"{program}.sock"
@@ -109,17 +117,17 @@ class Layout:
         # Root gives it to the user that its stack runs as, who owns VAR from then on.
         make_private(self.run, {os.getuid(), self.var.stat().st_uid} if os.getuid() == 0 else {os.getuid()})
         valkeys = (self.valkey(name) for name in ("cache", "state", "log"))
-        private = [self.log, self.nginx, self.outbox, self.media, self.var / "beat", *valkeys]
-        for folder in private:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self.nginx / "temp").mkdir(exist_ok=True)
+        private = [self.log, self.nginx, self.nginx / "temp", self.outbox, self.media, self.var / "beat"]
+        for folder in [*private, self.var / "valkey", *valkeys]:
+            files.make_folder(folder)
 
 
 def make_private(folder: Path, owners: Collection[int]) -> None:
     """Make `folder` ours alone; in a shared temp folder somebody else may have been there first."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in owners:
-        raise StackFailure(f"{folder} belongs to another user: remove it, or choose another VAR")
-    if stat.S_IMODE(found.st_mode) != 0o700:
-        folder.chmod(0o700)
+    files.make_folder(folder)
+    with files.opened_folder(folder) as descriptor:
+        found = os.fstat(descriptor)
+        if found.st_uid not in owners:
+            raise StackFailure(f"{folder} belongs to another user: remove it, or choose another VAR")
+        if stat.S_IMODE(found.st_mode) != 0o700:
+            os.fchmod(descriptor, 0o700)

@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.embedded import binaries
+from deploy.embedded import binaries, files
 from deploy.embedded.account import Account, may, unprivileged
 from deploy.embedded.failure import StackFailure
 from deploy.embedded.layout import Layout, holds_sockets
@@ -30,7 +30,7 @@ class PostgresHome:
     def own(self, path: Path) -> Path:
         """Give what we made to the user that Postgres runs as."""
         if self.account:
-            os.chown(path, self.account.uid, self.account.gid)
+            files.give_folder(path, self.account.uid, self.account.gid)
         return path
 
 
@@ -40,7 +40,7 @@ def ensure(layout: Layout) -> PostgresHome:
     link.parent.mkdir(parents=True, exist_ok=True)
     home = _home_of(account, link) if account else _own_home(link) or _plain_home(link, layout)
     for folder in (home.sockets, *(home.socket_folder(node) for node in NODES)):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.make_folder(folder)
         home.own(folder)
     return home
 
@@ -67,7 +67,8 @@ def _home_of(account: Account, link: Path) -> PostgresHome:
     if not link.exists():
         _make_home(account, link)
     path = link.resolve()
-    os.chown(path, account.uid, account.gid)
+    if path.stat().st_uid != account.uid:
+        raise StackFailure(f"{link} leads to {path}, which does not belong to Postgres' user: remove {link}")
     programs = binaries.postgres()
     if not may(account, programs / "postgres", "--version"):
         programs = binaries.copy_postgres(path)
@@ -78,10 +79,12 @@ def _make_home(account: Account, link: Path) -> None:
     """VAR/postgres itself if it will do, else a fresh folder elsewhere with VAR/postgres as a symbolic link to it."""
     link.unlink(missing_ok=True)
     if holds_sockets(link / "run") and may(account, Path("/usr/bin/env"), "test", "-x", link.parent):
-        link.mkdir(mode=0o700)
+        files.make_folder(link)
+        files.give_folder(link, account.uid, account.gid)
         return
     folder = _fresh_folder(account)
     folder.chmod(0o700)
+    files.give_folder(folder, account.uid, account.gid)
     link.symlink_to(folder)
 
 

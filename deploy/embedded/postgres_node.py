@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.embedded import files
+
 CONFIGURATION = Path(__file__).resolve().parents[1] / "postgres" / "postgresql.conf"
 ACCESS = "local all all scram-sha-256\nlocal replication replicator scram-sha-256\n"
 SLOT = "replica"
@@ -60,10 +62,7 @@ def prepare(record: dict) -> None:
     # The wrapper has ended everything that worked in this folder, so a lock file in it is a dead server's. Its process
     # id may since have been given to somebody else, whom Postgres would take for the owner.
     (node.folder / "postmaster.pid").unlink(missing_ok=True)
-    configuration = node.folder / "socialapp.conf"
-    shutil.copyfile(CONFIGURATION, configuration)
-    if node.account:
-        os.chown(configuration, node.account["user"], node.account["group"])
+    files.write_private(node.folder / "socialapp.conf", CONFIGURATION.read_text())
 
 
 def prepare_primary(node: Node) -> None:
@@ -75,8 +74,8 @@ def prepare_primary(node: Node) -> None:
         "initdb", "-D", node.draft, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C",
         "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
     )  # fmt: skip
-    (node.draft / "pg_hba.conf").write_text(ACCESS)
-    with (node.draft / "postgresql.conf").open("a") as file:
+    files.write_private(node.draft / "pg_hba.conf", ACCESS)
+    with os.fdopen(files.open_file(node.draft / "postgresql.conf", os.O_WRONLY | os.O_APPEND), "a") as file:
         file.write("include_if_exists = 'socialapp.conf'\n")
     node.call("postgres", "--single", "-D", node.draft, "postgres", text=first_users(node.passwords))
     node.draft.rename(node.folder)

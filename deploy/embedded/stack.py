@@ -15,6 +15,7 @@ from deploy.embedded import (
     credentials,
     databases,
     environment,
+    files,
     gateway,
     ground,
     postgres_home,
@@ -133,14 +134,14 @@ class Stack:
         programs = self.cast.programs()
         supervision.write_configuration(self.layout, programs, groups, as_root=self.runs_as_root)
         records = {program.name: program.record() for program in programs}
-        credentials.write_private(self.layout.programs, json.dumps(records, indent=1))
+        files.write_private(self.layout.programs, json.dumps(records, indent=1))
         lines = [f"{key}={shlex.quote(value)}\n" for key, value in self.environment("worker").items()]
-        credentials.write_private(self.layout.stack_env, "".join(lines))
+        files.write_private(self.layout.stack_env, "".join(lines))
         gateway.write_configuration(self.layout, self.port, as_root=self.runs_as_root)
         access.write_lists(self.layout, self.cast.secret)
         record = {"port": self.port, "checkout": str(self.layout.checkout)}
-        credentials.write_private(self.layout.record, json.dumps(record))
-        self.layout.wanted.touch()
+        files.write_private(self.layout.record, json.dumps(record))
+        os.close(files.open_file(self.layout.wanted, os.O_WRONLY | os.O_CREAT))
 
     def _start_servers(self, say: Say) -> None:
         supervision.start_groups(self.layout, SERVERS)

@@ -1,5 +1,6 @@
 """Deletes all data of one stack, after asking. Called by the command line and by tests."""
 
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -38,10 +39,18 @@ def delete_everything(stack: Stack) -> None:
 def everything(stack: Stack) -> list[Path]:
     """What `up` has made: in VAR only by name, should VAR hold anything else, and what had to be elsewhere."""
     var, postgres = stack.layout.var, stack.layout.var / "postgres"
-    elsewhere = [postgres.resolve()] if postgres.is_symlink() else []
+    elsewhere = [made_elsewhere(postgres)] if postgres.is_symlink() else []
     if stack.layout.run.parent != var:
         elsewhere.append(stack.layout.run)
     return [path for path in (*elsewhere, *(var / name for name in MADE)) if path.exists() or path.is_symlink()]
+
+
+def made_elsewhere(postgres: Path) -> Path:
+    """Where the link leads to, which the stack's user may have changed. Raises StackFailure for what is not its own."""
+    folder, owner = postgres.resolve(), postgres.parent.stat().st_uid
+    if owner != os.getuid() and folder.exists() and folder.stat().st_uid != owner:
+        raise StackFailure(f"{postgres} leads to {folder}, which does not belong to the stack's user: remove the link")
+    return folder
 
 
 def delete(path: Path) -> None:
