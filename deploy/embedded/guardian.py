@@ -1,18 +1,21 @@
 """Watches over supervisord itself, which cannot be its own nurse: when it is killed, ends what it left behind and
 starts another, which starts another guardian. Also revives programs that supervisord has given up on."""
 
+import json
 import os
+import shutil
 import sys
 import time
 import xmlrpc.client
 from pathlib import Path
 
-from deploy.embedded import supervision
+from deploy.embedded import ground, postgres_node, supervision
 from deploy.embedded.failure import StackFailure
 from deploy.embedded.stack import Stack
 
 LOOK_EVERY = 0.25
 REVIVE_EVERY = 5.0
+REPLICA = "postgres-replica"
 
 
 def main(var: Path) -> None:
@@ -45,6 +48,7 @@ def watch(stack: Stack, supervisor: int | None) -> None:
         if time.monotonic() > revive_at:
             revive_at = time.monotonic() + REVIVE_EVERY
             revive_given_up(stack)
+            rebuild_lost_replica(stack)
     print("supervisord has died", flush=True)
 
 
@@ -55,6 +59,26 @@ def revive_given_up(stack: Stack) -> None:
             if entry["statename"] == "FATAL":
                 print(f"starting {name} again", flush=True)
                 supervision.rpc(stack.layout).startProcess(f"{entry['group']}:{name}", False)
+    except (OSError, xmlrpc.client.Error) as error:
+        print(f"supervisord does not answer: {error}", flush=True)
+
+
+def rebuild_lost_replica(stack: Stack) -> None:
+    """Start the replica again when the primary has thrown away WAL that it needs: then it is built anew.
+
+    By itself it would go on answering, and follow no more. It waits until the disk has room for a start.
+    """
+    if not stack.complaints([REPLICA]):
+        return
+    node = postgres_node.Node.of(json.loads(stack.layout.programs.read_text())[REPLICA]["postgres"])
+    if not node.is_started or not postgres_node.lost_its_slot(node):
+        return
+    if shutil.disk_usage(node.folder).free < ground.LEAST_DISK:
+        print("the replica has lost its place in the primary's WAL; it is built anew when 1 GiB is free", flush=True)
+        return
+    print("the replica has lost its place in the primary's WAL: building it anew", flush=True)
+    try:
+        supervision.restart(stack.layout, f"postgres:{REPLICA}")
     except (OSError, xmlrpc.client.Error) as error:
         print(f"supervisord does not answer: {error}", flush=True)
 

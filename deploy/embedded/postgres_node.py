@@ -34,6 +34,11 @@ class Node:
         """A data folder in the making; it is renamed when it is complete."""
         return self.folder.with_name(f"{self.folder.name}.draft")
 
+    @property
+    def is_started(self) -> bool:
+        """Whether a server has taken its folder; it is not being made."""
+        return (self.folder / "postmaster.pid").exists()
+
     def call(self, program: str, *arguments: str | Path, password: str = "", text: str = "") -> str:
         environment = {"PATH": "/usr/bin:/bin", "PGPASSWORD": password, "LC_ALL": "C", "PGCONNECT_TIMEOUT": "2"}
         command = [self.programs / program, *arguments]

@@ -11,8 +11,8 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from deploy.embedded import processes
 from deploy.embedded.account import Account
-from deploy.embedded.credentials import write_private
 from deploy.embedded.failure import StackFailure
+from deploy.embedded.files import write_private
 from deploy.embedded.layout import Layout
 from deploy.embedded.programs import GROUPS, Program
 
@@ -128,6 +128,12 @@ def start_groups(layout: Layout, groups: Iterable[str]) -> None:
     """Start what is not running in these groups; does not wait."""
     for group in groups:
         rpc(layout).startProcessGroup(group, False)
+
+
+def restart(layout: Layout, program: str) -> None:
+    """program: group and name, with a colon between. Waits until it has ended."""
+    rpc(layout).stopProcess(program, True)
+    rpc(layout).startProcess(program, False)
 
 
 def shut_down(layout: Layout, patience: float) -> None:

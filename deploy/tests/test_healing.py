@@ -3,13 +3,17 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
+from psycopg.sql import Literal
 
 from deploy.embedded import processes, supervision, wipe
 from deploy.embedded.stack import Stack
+from socialapp.tests.topology.conftest import as_superuser, wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # Much more than the promise: the machine may be busy with other things.
@@ -45,8 +49,37 @@ def test_a_killed_process_comes_back(stack, program):
     assert users_of(stack) == users
 
 
+def test_a_replica_that_lost_its_place_is_built_anew(stack):
+    """What a full disk leaves behind: it answers, and the WAL that it would need next is gone."""
+    with as_superuser(stack, "primary") as primary, as_superuser(stack, "replica") as replica:
+        (conninfo,) = replica.execute("SHOW primary_conninfo").fetchone()
+        set_option(primary, "max_slot_wal_keep_size", "1MB")
+        set_option(replica, "primary_conninfo", "")
+        wait_until(primary, "SELECT NOT active FROM pg_replication_slots WHERE slot_name = 'replica'")
+        for _ in range(3):
+            primary.execute("CREATE TABLE filler ()")
+            primary.execute("DROP TABLE filler")
+            primary.execute("SELECT pg_switch_wal()")
+        primary.execute("CHECKPOINT")
+        set_option(primary, "max_slot_wal_keep_size", "1GB")
+        wait_until(primary, "SELECT wal_status = 'lost' FROM pg_replication_slots WHERE slot_name = 'replica'")
+        lost = stack.pid("postgres-replica")
+        set_option(replica, "primary_conninfo", conninfo)
+    wait_until_healed(stack, "postgres-replica", lost)
+
+
+def set_option(connection: psycopg.Connection, name: str, value: str) -> None:
+    connection.execute(f"ALTER SYSTEM SET {name} = {Literal(value).as_string()}")
+    connection.execute("SELECT pg_reload_conf()")
+
+
 def users_of(stack: Stack) -> set[int]:
-    return {uid for process in stack.processes() for uid in process.uids()}
+    users = set()
+    for process in stack.processes():
+        # A Postgres session may have ended since.
+        with suppress(psutil.NoSuchProcess):
+            users |= set(process.uids())
+    return users
 
 
 def test_a_killed_gateway_leaves_nobody_on_its_port(stack):

@@ -124,7 +124,8 @@ CONDITIONS = (
         "metric is NaN). Usually its disk is full: it goes on answering and receives nothing. No pool reads from it.",
         remedy="See its server log: `No space left on device`, a long query, a paused replay. With room it goes on by "
         "itself within a second, unless the primary has thrown away the WAL that it needs (`requested WAL segment … "
-        "has already been removed`): then restart it, and the one-machine stack builds it anew; elsewhere clone it.",
+        "has already been removed`): then the one-machine stack builds it anew within seconds, as soon as 1 GiB is "
+        "free; elsewhere clone it.",
     ),
     Condition(
         "a split brain",
