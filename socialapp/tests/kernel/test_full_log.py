@@ -11,7 +11,7 @@ from posts.models import Post
 from socialapp.cqrs import apply, deferrals, keys, log, memory, outcomes, retention, suspects, tasks, valkey
 from socialapp.cqrs.breaker import Breaker
 from socialapp.cqrs.commands import Envelope
-from socialapp.cqrs.ids import new_id, partition_of
+from socialapp.cqrs.ids import PARTITIONS, new_id, partition_of
 from socialapp.cqrs.models import InboxCommand
 from socialapp.cqrs.problems import Overloaded
 from socialapp.cqrs.submit import submit
@@ -73,7 +73,8 @@ def test_a_command_can_wait_for_another_partition_in_a_full_log(own_log, author,
     """Its author is registered elsewhere and not there yet; behind it is a command that needs nothing."""
     host = submit(CreatePost("host"), actor_id=author).resource_id
     drain_all()
-    early = submit(LikePost(), actor_id=new_id(), resource_id=host)
+    elsewhere = (partition_of(host) + 1) % PARTITIONS
+    early = submit(LikePost(), actor_id=new_id(elsewhere), resource_id=host)
     other = submit(LikePost(), actor_id=author, resource_id=host)
     with own_log.full():
         apply.drain(partition_of(host))
