@@ -1,6 +1,8 @@
 """Pictures of products: what is kept of an upload, their order, and what becomes of their files."""
 
+import os
 from io import BytesIO
+from pathlib import Path
 
 import orjson
 import pytest
@@ -159,19 +161,24 @@ def test_a_product_has_so_many_and_others_files_cannot_be_removed(product, add_p
 
 def test_files_are_served_for_good_and_as_nothing_but_pictures(stack, api):
     name = "test/0123.webp"
-    file = stack.layout.media / name
-    file.parent.mkdir(exist_ok=True)
-    file.write_bytes(read(upload()).content)
+    put(stack.layout.media / name, read(upload()).content)
     answer = api.get(f"/media/{name}")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "image/webp")
     assert "immutable" in answer.headers["Cache-Control"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    hidden = stack.layout.media / ".imports" / "0123"
-    hidden.parent.mkdir(exist_ok=True)
-    hidden.write_bytes(b"sku,name")
+    put(stack.layout.media / ".imports" / "0123", b"sku,name")
     assert api.get("/media/.imports/0123").status == 404
     for nothing in ("/media/", "/media/test/", "/media/../stack.env", "/media/none.webp"):
         assert api.get(nothing).status in (400, 403, 404)
+
+
+def put(file: Path, content: bytes) -> None:
+    """Write a file in a folder of MEDIA_ROOT, as the stack's own user would: its servers go on using the folder."""
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(content)
+    owner = file.parents[1].stat()
+    for path in (file.parent, file):
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def files(count: int, size: tuple[int, int]) -> list[SimpleUploadedFile]:
