@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db import Error, OperationalError, connections
+from psycopg_pool import PoolTimeout
 
 from socialapp.cqrs import heartbeat, roles, server_time
 from socialapp.cqrs.breaker import Breaker
@@ -107,14 +108,28 @@ def replicas() -> list[str]:
 
 def look(alias: str) -> Source:
     """A server as it is now. Raises one of django.db.Error when it cannot be used."""
-    try:
-        source = _ask(alias)
-    except Exception:
-        _seen.pop(alias, None)
-        raise
-    # Until now `primaries` goes by the look before.
-    _seen[alias] = source, time.monotonic()
-    return source
+    began = time.monotonic()
+    while True:
+        asked = time.monotonic()
+        try:
+            source = _ask(alias)
+        except Exception as error:
+            if asked - began < READING_WAIT and _waited_for_others(alias, error, since=asked):
+                continue
+            _seen.pop(alias, None)
+            raise
+        # Until now `primaries` goes by the look before.
+        _seen[alias] = source, time.monotonic()
+        return source
+
+
+def _waited_for_others(alias: str, error: Exception, *, since: float) -> bool:
+    """Whether the pool had no connection to give while the server answered others: this process is slow, not it.
+
+    A pool that grows on a busy machine may take longer for it than a server may take for an answer.
+    """
+    _, answered = _seen.get(alias, (None, 0.0))
+    return isinstance(error.__cause__, PoolTimeout) and answered > since
 
 
 def _ask(alias: str) -> Source:
