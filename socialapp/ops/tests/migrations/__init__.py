@@ -1,0 +1,1 @@
+"""Migrations that only test_migrate.py applies."""
