@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from redis.exceptions import RedisError
+
 from socialapp.cqrs import keys, routing, valkey
 from socialapp.cqrs.keys import Slot
 from socialapp.cqrs.scripts import Script
@@ -26,8 +28,16 @@ RECOVERY_TTL = 10_000
 
 # Keys in one pipeline; a profile's change may make a hundred thousand posts stale.
 BATCH = 500
+# Rounds in which an invalidation sets floors that the cache forgets at once: a cache that is full of keys without a
+# TTL evicts everything else at each write.
+MOST_RECOVERIES = 3
 # Pages of one list beside its first ones, of which there is one for each limit.
 MOST_FIELDS = 64
+
+
+class NoMemory(RedisError):
+    """The read cache forgets what it is told: the invalidation is not finished."""
+
 
 # An entry is a string, or a hash of pages when a field is given; leases of a hash are a hash too, so that an
 # invalidation voids all of them. `early` asks for the lease although there is an entry, to refresh it. A floor without
@@ -209,12 +219,16 @@ def invalidate(entry_keys: Iterable[str], *, place: Place) -> set[str]:
 def _invalidate_batch(entry_keys: list[str], place: Place) -> set[str]:
     answers = _invalidate(entry_keys, place, token="", recovering=False)
     forgotten = _forgotten(answers)
-    while forgotten:
+    for _ in range(MOST_RECOVERIES):
+        if not forgotten:
+            break
         # Every round but the first ends here unless the cache loses its memory again in between.
         token = secrets.token_hex(8)
         marked = _forgotten(_invalidate(forgotten, place, token=token, recovering=False))
         present = routing.position(routing.PRIMARY)
         forgotten = _forgotten(_invalidate(marked, max(present, place), token=token, recovering=True))
+    if forgotten:
+        raise NoMemory(f"floors of {len(forgotten)} keys were gone at once: the read cache is full, or restarts")
     return {key for key, answer in answers.items() if answer == 2}
 
 

@@ -146,9 +146,14 @@ class ValkeyLog:
             self.process.send_signal(signal.SIGCONT)
 
     @contextmanager
-    def full(self) -> Iterator[None]:
-        """Other keys fill its memory to the last byte; afterwards they are gone."""
-        with full(self.client()):
+    def full(self, *, above: int = 0) -> Iterator[None]:
+        """Other keys fill its memory to the last byte, or to so many bytes above its limit; afterwards they are gone.
+
+        A server that is exactly full has room again when a buffer of a connection shrinks.
+        """
+        client = self.client()
+        with full(client):
+            client.config_set("maxmemory", int(client.config_get("maxmemory")["maxmemory"]) - above)
             yield
 
 

@@ -124,7 +124,8 @@ def limited(own_log):
 
 def test_the_last_quarter_of_the_log_is_kept_for_applying(author, drain_all, limited):
     before = submit(CreatePost("before"), actor_id=author)
-    limited(0.8)
+    # Well above the limit of 0.75: what is used shrinks by itself when a buffer of a connection does.
+    limited(0.9)
     accepted = submit(CreatePost("no room"), actor_id=author, **KEYED)
     assert [command.pk for command in InboxCommand.objects.all()] == [accepted.command_id]
     assert not list(valkey.command_log().scan_iter("*idempotency*")), "the inbox knows the key"

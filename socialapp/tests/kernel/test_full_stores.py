@@ -70,3 +70,19 @@ def test_a_full_cache_shows_nothing_stale(read_cache, author, drain_all):
     submit(CreateComment(str(post), "second"), actor_id=author)
     drain_all()
     assert shown_comments(post) == 2
+
+
+def test_a_cache_that_forgets_all_at_once_keeps_no_worker(read_cache, author, drain_all):
+    """It is above its limit, and evicts at each write what it was told by the one before."""
+    post = submit(CreatePost("host"), actor_id=author).resource_id
+    drain_all()
+    consumers.run("cache")
+    assert shown_comments(post) == 0
+    with read_cache.full(above=100_000):
+        comment = submit(CreateComment(str(post), "first"), actor_id=author)
+        drain_all()
+        assert outcomes.lookup([comment.command_id])[comment.command_id].status == "applied"
+        assert shown_comments(post) == 1
+    reader.breaker.close()
+    consumers.run("cache")
+    assert shown_comments(post) == 1
