@@ -6,16 +6,18 @@ from datetime import timedelta
 
 import pytest
 from django.core import mail
+from django.db import connection, transaction
 from django.utils.timezone import now
 
 from socialapp.accounts import verification
 from socialapp.accounts.commands import RegisterUser, RequestEmailVerification, VerifyEmail
-from socialapp.accounts.handlers.verification import PER_DAY, PER_MONTH, LinkNotValid
+from socialapp.accounts.handlers.verification import PER_DAY, PER_MONTH, LinkNotValid, ask_owner
 from socialapp.accounts.models import EmailVerification, User, mailbox_of
 from socialapp.cqrs.execute import execute
 from socialapp.cqrs.failures import OutsideUnreachable
 from socialapp.cqrs.ids import new_id
 from socialapp.mail import delivery
+from socialapp.tests.valkeys import wait_until
 
 pytestmark = pytest.mark.usefixtures("clean_stores")
 
@@ -147,22 +149,38 @@ def test_and_so_many_a_month(outbox):
 
 
 def test_simultaneous_requests_do_not_exceed_the_limit():
+    """given accounts with one address, and a request that is not committed"""
     email = some_address()
-    users = [register(f"{number}{email}") for number in range(8)]
+    users = [register(f"{number}{email}") for number in range(2 * PER_DAY)]
     User.objects.filter(pk__in=[user.pk for user in users]).update(email=email)
     EmailVerification.objects.all().delete()
-    barrier = threading.Barrier(8)
-
-    def race():
-        barrier.wait()
-        ask(email)
-
-    threads = [threading.Thread(target=race) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    other = threading.Thread(target=ask_and_hang_up, args=[email])
+    with transaction.atomic():
+        ask_owner(email)
+        # when another one comes
+        other.start()
+        wait_until(lambda: somebody_waits() or not other.is_alive())
+    other.join()
+    # then it has counted the first
     assert EmailVerification.objects.filter(mailbox=mailbox_of(email)).count() == PER_DAY
+
+
+def ask_and_hang_up(email: str) -> None:
+    ask(email)
+    connection.close()
+
+
+def somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)")
+        return cursor.fetchone()[0]
+
+
+def test_who_asks_again_before_the_email_was_sent_gets_one(outbox):
+    email = some_address()
+    register(email)
+    ask(email)
+    assert verification.send_due() == 1 and len(outbox) == 1
 
 
 def test_nobody_is_asked_for_a_verified_or_deactivated_account(outbox):

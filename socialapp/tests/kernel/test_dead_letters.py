@@ -308,7 +308,7 @@ def test_an_edit_that_a_wrong_clock_dated_into_the_future_blocks_no_other(author
     assert Post.objects.get(pk=post).text == "second"
 
 
-def test_a_letter_of_an_unknown_type_delays_no_other(author, drain_all, handler, monkeypatch):
+def test_a_letter_of_an_unknown_type_delays_no_other(author, drain_all, handler, monkeypatch, caplog):
     """As after a deploy was taken back; more of them than are read at a time, and by their ids before the others."""
     monkeypatch.setattr(dead_letters, "REPEAT_BATCH", 2)
     handler.breaks(CreatePost)
@@ -328,6 +328,7 @@ def test_a_letter_of_an_unknown_type_delays_no_other(author, drain_all, handler,
         letter.envelope["type"] = "Unheard"
         letter.save(update_fields=["envelope"])
     dead_letters.append_left_behind()
+    assert caplog.text.count("does not know the command: Unheard") == len(unknown)
     drain_all()
     assert Post.objects.filter(author=author).count() == 1
     states = dict(DeadLetter.objects.filter(pk__in=failed).values_list("pk", "state"))
@@ -335,17 +336,24 @@ def test_a_letter_of_an_unknown_type_delays_no_other(author, drain_all, handler,
     DeadLetter.objects.filter(pk__in=unknown).update(state="discarded")
 
 
-@pytest.mark.parametrize("error", [log.Full("partition 3"), valkey.RedisError("OOM command not allowed")])
-def test_a_full_log_is_told_and_the_decision_carried_out_later(letter, drain_all, monkeypatch, error):
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (log.Full("partition 3"), "Too many commands wait"),
+        (valkey.RedisError("OOM command not allowed"), "OOM command not allowed"),
+        (ZeroDivisionError("a bug"), "It cannot be appended"),
+    ],
+)
+def test_a_full_log_is_told_and_the_decision_carried_out_later(letter, drain_all, monkeypatch, error, said):
     def full(*args, **kwargs):
         raise error
 
     with monkeypatch.context() as patched:
         patched.setattr(log, "append", full)
         told = dead_letters.requeue(letter.pk, AGAIN).delayed
-        if isinstance(error, log.Full):
+        if not isinstance(error, valkey.RedisError):
             dead_letters.append_left_behind()
-    assert "command log" in told and "The decision is recorded" in told
+    assert said in told and "command log" in told and "The decision is recorded" in told
     letter.refresh_from_db()
     assert (letter.state, steps_of(letter)[-1][0]) == ("requeuing", "requeued")
     dead_letters.append_left_behind()

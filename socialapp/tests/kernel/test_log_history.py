@@ -70,6 +70,16 @@ def test_a_log_that_was_restored_from_an_older_copy():
     assert list(found()) == [PARTITION]
 
 
+def test_a_log_that_was_restored_from_a_copy_without_entries(author):
+    """They had been let go of when it was made, so only the last id tells."""
+    valkey.command_log().xtrim(keys.stream(PARTITION), maxlen=0, approximate=False)
+    before = valkey.command_log().dump(keys.stream(PARTITION))
+    submit(LikePost(), actor_id=author, resource_id=new_id(PARTITION))
+    log_history.watch()
+    valkey.command_log().restore(keys.stream(PARTITION), 0, before, replace=True)
+    assert list(found()) == [PARTITION]
+
+
 def test_another_log_in_its_place():
     valkey.command_log().set(keys.log_generation(PARTITION), "another")
     assert found() == {PARTITION: "it is another log than before; 3 commands waited when it was last seen"}
