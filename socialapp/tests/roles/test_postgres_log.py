@@ -2,11 +2,14 @@
 
 import secrets
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 import pytest
+
+from socialapp.tests.topology.conftest import as_superuser
 
 MARK = "argon2id-of-somebody"
 FAILURES = {
@@ -26,6 +29,13 @@ def log(stack) -> Path:
     return stack.layout.log / "postgres-primary.log"
 
 
+@pytest.fixture
+def superuser(stack) -> Iterator[psycopg.Connection]:
+    """In the application's database."""
+    with as_superuser(stack, "primary", "socialapp") as connection:
+        yield connection
+
+
 @pytest.mark.parametrize("failure", FAILURES)
 def test_a_statement_that_fails_or_is_slow_leaves_no_value(owner, log, user, other_user, failure):
     before = log.stat().st_size
@@ -41,6 +51,16 @@ def test_bound_parameters_are_not_logged_either(owner, log):
     assert MARK.encode() not in written_since(log, before, owner)
 
 
+def test_an_operator_who_has_more_logged_sees_no_parameters(owner, log, superuser):
+    superuser.execute("SET log_error_verbosity = 'default'; SET log_min_duration_statement = 0")
+    before = log.stat().st_size
+    superuser.execute("SELECT 1, %s::text", [MARK])
+    with suppress(psycopg.Error):
+        superuser.execute("SELECT 1 / %s, %s::text", [0, MARK])
+    written = written_since(log, before, owner)
+    assert MARK.encode() not in written and b"$1::text" in written
+
+
 def written_since(log: Path, size: int, owner: psycopg.Connection) -> bytes:
     """What was appended to the log until now: a line of our own is the last one."""
     table = f"end_{secrets.token_hex(6)}"
@@ -52,14 +72,9 @@ def written_since(log: Path, size: int, owner: psycopg.Connection) -> bytes:
     return written
 
 
-def test_statistics_of_statements_hold_no_password(stack):
-    url = stack.environment("worker")["DATABASE_URL"]
-    superuser = url.replace(
-        f"socialapp:{stack.cast.secret.write_password}", f"postgres:{stack.cast.secret.superuser_password}"
-    )
-    with psycopg.connect(superuser, autocommit=True) as connection:
-        connection.execute(f"CREATE ROLE somebody PASSWORD '{MARK}'")
-        connection.execute("DROP ROLE somebody")
-        connection.execute("SELECT %s::text", [MARK])
-        texts = connection.execute("SELECT query FROM pg_stat_statements").fetchall()
+def test_statistics_of_statements_hold_no_password(superuser):
+    superuser.execute(f"CREATE ROLE somebody PASSWORD '{MARK}'")
+    superuser.execute("DROP ROLE somebody")
+    superuser.execute("SELECT %s::text", [MARK])
+    texts = superuser.execute("SELECT query FROM pg_stat_statements").fetchall()
     assert texts and not [text for (text,) in texts if MARK in text]
