@@ -122,6 +122,8 @@ def test_what_waits_in_a_partition_whose_clock_is_ahead_has_an_age_and_is_woken(
     monkeypatch.setattr("socialapp.cqrs.waking.wake_partition", lambda *wake: woken.append(wake))
     submit(LikePost(), actor_id=author, resource_id=new_id(PARTITION))
     assert 0 < backlog.in_log()[PARTITION].seconds < 30
+    tasks.wake_partitions()
+    assert len(woken) == 1, "the message is new"
     monkeypatch.setattr("socialapp.cqrs.waking.LOST_AFTER", 0.0)
     tasks.wake_partitions()
     assert len(woken) == 2, "the first message counts as lost"
