@@ -11,18 +11,18 @@ logger = logging.getLogger(__name__)
 
 
 def carried_out(command: object, order_id: UUID) -> bool:
-    """False when it was refused. Raises what the primary said when it was out of reach: that says nothing about the
-    order, and the same is tried again."""
+    """False when it was refused. Raises what the primary said when it was out of reach, or Unavailable: that says
+    nothing about the order, and the same is tried again."""
     unavailable = None
     try:
         execute(command, actor_id=None, resource_id=order_id)
     except Unavailable as error:
-        unavailable = error.__cause__
+        unavailable = error
     except Problem as problem:
         logger.info("%s on order %s: %s", type(command).__name__, order_id, problem.detail)
         return False
     if unavailable:
-        raise unavailable
+        raise unavailable.__cause__ or unavailable
     return True
 
 

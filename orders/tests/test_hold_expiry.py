@@ -8,11 +8,11 @@ from django.utils.timezone import now
 
 from orders.commands import ExpireOrder, StartPayment
 from orders.models import Order, PaymentAttempt, Product, SandboxCharge
-from orders.payments import expiry
+from orders.payments import carrying_out, expiry
 from orders.payments.asking import ask_due
 from socialapp.cqrs import events
 from socialapp.cqrs.execute import execute
-from socialapp.cqrs.problems import Problem
+from socialapp.cqrs.problems import Problem, Unavailable
 
 pytestmark = pytest.mark.usefixtures("no_other_attempts")
 
@@ -100,3 +100,12 @@ def test_what_is_due_is_found_by_an_index(servers, index):
         plan = "\n".join(row[0] for row in cursor.fetchall())
         cursor.execute("RESET enable_seqscan")
     assert index in plan and "Sort" not in plan, plan
+
+
+def test_what_could_not_be_carried_out_is_not_taken_for_done(expired, monkeypatch):
+    def refuse(*_, **__):
+        raise Unavailable("Not now.")
+
+    monkeypatch.setattr(carrying_out, "execute", refuse)
+    with pytest.raises(Unavailable):
+        carrying_out.carried_out(ExpireOrder(), expired())
