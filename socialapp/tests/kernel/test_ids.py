@@ -45,6 +45,15 @@ def test_the_primarys_clock_comes_before_the_logs():
     assert seconds_of(new_id()) == pytest.approx(NOON.timestamp(), abs=1)
 
 
+def test_a_primary_that_is_not_asked_any_more_is_not_believed_for_ever(monkeypatch):
+    """Its clock was two days ahead when a reader asked it, and only replicas were asked since."""
+    server_time.note_primary(NOON + timedelta(days=2))
+    monkeypatch.setattr(server_time, "KEPT", 0)
+    assert seconds_of(new_id()) > NOON.timestamp() + 86400, "there is nobody else"
+    server_time.note_another(NOON)
+    assert seconds_of(new_id()) == pytest.approx(NOON.timestamp(), abs=1)
+
+
 def test_a_processs_ids_rise_while_the_time_stands_still(monkeypatch):
     monkeypatch.setattr(server_time, "nanoseconds", lambda: 10**18)
     made = [new_id(partition % 16) for partition in range(20_000)]
