@@ -68,19 +68,36 @@ def rebuild_lost_replica(stack: Stack) -> None:
 
     By itself it would go on answering, and follow no more. It waits until the disk has room for a start.
     """
-    if not stack.complaints([REPLICA]):
-        return
-    node = postgres_node.Node.of(json.loads(stack.layout.programs.read_text())[REPLICA]["postgres"])
-    if not node.is_started or not postgres_node.lost_its_slot(node):
-        return
-    if shutil.disk_usage(node.folder).free < ground.LEAST_DISK:
-        print("the replica has lost its place in the primary's WAL; it is built anew when 1 GiB is free", flush=True)
-        return
-    print("the replica has lost its place in the primary's WAL: building it anew", flush=True)
     try:
-        supervision.restart(stack.layout, f"postgres:{REPLICA}")
-    except (OSError, xmlrpc.client.Error) as error:
-        print(f"supervisord does not answer: {error}", flush=True)
+        if not lacks_wal(stack):
+            say_once("")
+        elif shutil.disk_usage(stack.cast.home.path).free < ground.LEAST_DISK:
+            say_once("the replica has lost its place in the primary's WAL; it is built anew when 1 GiB is free")
+        else:
+            say_once("the replica has lost its place in the primary's WAL: building it anew")
+            supervision.restart(stack.layout, f"postgres:{REPLICA}")
+    except (OSError, KeyError, ValueError, StackFailure, xmlrpc.client.Error) as error:
+        say_once(f"the replica was not looked at: {error}")
+
+
+def lacks_wal(stack: Stack) -> bool:
+    """Whether the replica runs, and can never follow again."""
+    state = supervision.states(stack.layout)[REPLICA]["statename"]
+    if state != "RUNNING" or not stack.doctor.complaint(REPLICA):
+        return False
+    node = postgres_node.Node.of(json.loads(stack.layout.programs.read_text())[REPLICA]["postgres"])
+    return node.is_started and postgres_node.lost_its_slot(node)
+
+
+_said = ""
+
+
+def say_once(words: str) -> None:
+    """Print what is not what was said last: it is looked at every few seconds, perhaps on a full disk."""
+    global _said
+    if words and words != _said:
+        print(words, flush=True)
+    _said = words
 
 
 if __name__ == "__main__":
