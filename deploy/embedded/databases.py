@@ -24,8 +24,13 @@ def create(cast: Cast, name: str) -> None:
         "WRITE_PASSWORD": cast.secret.write_password,
         "READ_PASSWORD": cast.secret.read_password,
     }
-    command = [cast.home.programs / "psql", "-XAtq", "-v", f"database={name}", "-f", ROLES, "postgres"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    command = [cast.home.programs / "psql", "-XAtq", "-v", f"database={name}", "-f", "-", "postgres"]
+    # The program may be a copy in a folder of Postgres' user, who must not have root run another one in its place.
+    # That user may not reach the checkout: it gets the script as text.
+    options = cast.home.account.subprocess_options() if cast.home.account else {}
+    done = subprocess.run(
+        command, input=ROLES.read_text(), env=environment, capture_output=True, text=True, cwd="/", **options
+    )
     if done.returncode:
         raise StackFailure(explained(done.stderr.strip().splitlines()[-1:]))
 

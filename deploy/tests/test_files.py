@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded import account, files, ground, postgres_home, wipe
+from deploy.embedded import account, databases, files, ground, postgres_home, wipe
 from deploy.embedded.credentials import of_stack
 from deploy.embedded.failure import StackFailure
 from deploy.embedded.layout import Layout
+from deploy.embedded.postgres_home import PostgresHome
+from deploy.embedded.programs import Cast
 from deploy.embedded.stack import Stack
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
@@ -157,6 +159,18 @@ def test_the_folder_of_sockets_is_one(layout, victim):
     with pytest.raises(StackFailure, match="no folder of sockets"):
         Layout.of(layout.var, CHECKOUT).make_folders()
     assert unharmed(victim)
+
+
+def test_a_program_that_the_user_may_replace_is_not_run_as_root(layout, user, place):
+    """Where that user cannot reach the environment, Postgres' programs are copied to a folder of its own."""
+    programs = place / "bin"
+    programs.mkdir()
+    (programs / "psql").write_text("#!/bin/sh\necho ran as $(id -u) >&2\nexit 1\n")
+    (programs / "psql").chmod(0o755)
+    home = PostgresHome(place, place, programs, user)
+    cast = Cast(layout, home, of_stack(layout.var), port=0)
+    with pytest.raises(StackFailure, match=f"ran as {user.uid}$"):
+        databases.create(cast, "socialapp")
 
 
 def test_the_databases_folder_is_the_users(layout, victim):
