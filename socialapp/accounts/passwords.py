@@ -37,7 +37,7 @@ def _goes_on(user: User, claims: dict) -> bool:
 
 def prove(user: User, password: str, request) -> None:
     """Raises ValidationError for a wrong password, or TooManyRequests after some of them."""
-    attempt = sign_in.begin(user.username, request)
+    attempt = sign_in.begin_signed_in(user, request)
     if not user.check_password(password):
         attempt.failed()
         raise ValidationError({"old": ["This is not your password."]}, code="wrong_password")

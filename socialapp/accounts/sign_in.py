@@ -1,11 +1,13 @@
 """Proving a password: how often it may be tried, from where, and what is remembered of who succeeded.
 
 Three buckets are taken from before the password is looked at, and given back when it is right. Strangers can empty the
-bucket of an account for strangers only: a device or an address from which the account was signed in to before needs
-just its own. After OWASP, "Slow Down Online Guessing Attacks with Device Cookies".
+bucket of an account for strangers only: a device or a network from which the account was signed in to before needs
+just its own, and so does a session that has not ended. After OWASP, "Slow Down Online Guessing Attacks with Device
+Cookies".
 """
 
 import hmac
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,6 +17,7 @@ from django.db.models.functions import Lower, Now
 from django.http import HttpRequest, HttpResponse
 
 from socialapp.accounts.models import Session, User
+from socialapp.cqrs import keys, valkey
 from socialapp.identity import security_log
 from socialapp.identity.addresses import client_network
 from socialapp.resilience import rates
@@ -22,6 +25,8 @@ from socialapp.resilience.rates import Bucket, Rate, TooManyRequests
 
 PER_ACCOUNT_AND_NETWORK = Rate("password-of-account-from-network", size=10, every=60)
 PER_ACCOUNT = Rate("password-of-account", size=50, every=60)
+PER_DEVICE = Rate("password-of-account-on-device", size=10, every=60)
+PER_SIGNED_IN = Rate("password-of-signed-in-user", size=10, every=60)
 # Many people may share an address.
 PER_NETWORK = Rate("password-from-network", size=300, every=2)
 
@@ -31,6 +36,8 @@ FAILED_REFRESHES = Rate("refresh-from-network", size=300, every=2)
 DEVICE_COOKIE = "device"
 DEVICE_SALT = "socialapp.accounts.device"
 REMEMBERED = timedelta(days=180)
+# Accounts that one browser is remembered for: the ones that signed in there last.
+MOST_NAMES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,7 @@ class Attempt:
 
     def succeeded(self, user: User) -> None:
         rates.give_back(self.buckets)
+        _remember_network(user.username.lower(), client_network(self.request))
         if self.request is not None:
             # The middleware below; of a request of DRF the one that Django knows.
             getattr(self.request, "_request", self.request).proved_user = user
@@ -64,14 +72,29 @@ def begin(account: str, request: HttpRequest | None) -> Attempt:
         try:
             rates.take(buckets, TOO_MANY)
         except TooManyRequests:
-            if not _is_known(name, network, request):
+            own = _own_bucket(name, network, request)
+            if own is None:
                 raise
-            buckets = buckets[:1]
+            buckets = [own]
             rates.take(buckets, TOO_MANY)
     except TooManyRequests:
         security_log.record("sign_in_throttled", request, account=account)
         raise
     return Attempt(account, request, buckets)
+
+
+def begin_signed_in(user: User, request: HttpRequest | None) -> Attempt:
+    """Before the password of a user is looked at whose session goes on: nobody else can use up these attempts.
+
+    Raises TooManyRequests.
+    """
+    buckets = [PER_SIGNED_IN.of(user.pk)]
+    try:
+        rates.take(buckets, TOO_MANY)
+    except TooManyRequests:
+        security_log.record("sign_in_throttled", request, account=user.username)
+        raise
+    return Attempt(user.username, request, buckets)
 
 
 def refreshes_of(request: HttpRequest) -> list[Bucket]:
@@ -86,17 +109,46 @@ def network_digest(request: HttpRequest | None) -> str:
     return hmac.digest(settings.SECRET_KEY.encode(), network.encode(), "sha256").hex()[:32] if network else ""
 
 
-def _is_known(name: str, network: str, request: HttpRequest | None) -> bool:
-    """Whether this device or network has signed in to the account before."""
+def _own_bucket(name: str, network: str, request: HttpRequest | None) -> Bucket | None:
+    """The bucket of a device or network from which the account was signed in to before; None for a stranger."""
     if request is None:
-        return False
-    try:
-        if signing.loads(request.COOKIES[DEVICE_COOKIE], salt=DEVICE_SALT, max_age=REMEMBERED) == name:
-            return True
-    except (KeyError, signing.BadSignature):
-        pass
+        return None
+    if name in _names_of_device(request):
+        # The cookie changes with each sign-in, and strangers in the same network have another one, or none.
+        return PER_DEVICE.of(name, request.COOKIES[DEVICE_COOKIE])
+    if not network:
+        return None
     sessions = Session.objects.alias(name=Lower("user__username")).filter(name=name, started_at__gt=Now() - REMEMBERED)
-    return bool(network) and sessions.filter(network=network_digest(request)).exists()
+    known = _remembers_network(name, network) or sessions.filter(network=network_digest(request)).exists()
+    return PER_ACCOUNT_AND_NETWORK.of(name, network) if known else None
+
+
+def _remember_network(name: str, network: str) -> None:
+    """For every kind of sign-in; those of the API leave a Session as well. Without the state store it is left out."""
+    with suppress(*valkey.UNREACHABLE):
+        if network:
+            valkey.state().set(_network_key(name, network), 1, ex=REMEMBERED)
+
+
+def _remembers_network(name: str, network: str) -> bool:
+    with suppress(*valkey.UNREACHABLE):
+        return bool(valkey.state().exists(_network_key(name, network)))
+    return False
+
+
+def _network_key(name: str, network: str) -> str:
+    secret = settings.SECRET_KEY.encode()
+    return keys.known_network(hmac.digest(secret, f"{name}\0{network}".encode(), "sha256").hex()[:32])
+
+
+def _names_of_device(request: HttpRequest) -> list[str]:
+    """Accounts that were signed in to in this browser, the last one first."""
+    try:
+        names = signing.loads(request.COOKIES[DEVICE_COOKIE], salt=DEVICE_SALT, max_age=REMEMBERED)
+    except (KeyError, signing.BadSignature):
+        return []
+    # A cookie of earlier code names one account.
+    return names if isinstance(names, list) else [names]
 
 
 def remembers_devices(get_response):
@@ -106,9 +158,11 @@ def remembers_devices(get_response):
         response = get_response(request)
         user = getattr(request, "proved_user", None)
         if user is not None:
+            name = user.username.lower()
+            names = [name, *(other for other in _names_of_device(request) if other != name)]
             response.set_cookie(
                 DEVICE_COOKIE,
-                signing.dumps(user.username.lower(), salt=DEVICE_SALT),
+                signing.dumps(names[:MOST_NAMES], salt=DEVICE_SALT),
                 max_age=REMEMBERED,
                 httponly=True,
                 samesite="Lax",

@@ -166,6 +166,11 @@ def revocations(part: str) -> str:
     return f"{PREFIX}:identity:revocations:{part}"
 
 
+def known_network(digest: str) -> str:
+    """In the state store: somebody signed in to an account from a network; the digest of both."""
+    return f"{PREFIX}:known-network:{digest}"
+
+
 def rate(name: str, digest: str) -> str:
     """In the state store: the bucket of something that may happen so often."""
     return f"{PREFIX}:limits:{name}:{digest}"

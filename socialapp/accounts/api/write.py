@@ -9,6 +9,7 @@ from rest_framework import status
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from socialapp.accounts import fragments, passwords, refresh, sign_in, verification
@@ -51,8 +52,8 @@ class Register(CommandView):
             fingerprint=fingerprint_of(username, email, name),
             token=presented_token(request),
         )
-        if executed.replayed and not _password_of(executed.resource_id, body["password"]):
-            raise IdempotencyKeyReused("The key was used to register with another password.")
+        if executed.replayed:
+            _require_first_password(request, executed.resource_id, body["password"])
         with requiring(Requirement(executed.token, skip_cache=executed.token.skips_cache)):
             fragment = fragments.users.get(username.lower())
         location = request.build_absolute_uri(f"/api/v1/users/{username}")
@@ -63,12 +64,20 @@ class Register(CommandView):
         return response
 
 
-def _password_of(user_id: UUID, password: str) -> bool:
-    """The fingerprint of a registration leaves the password out, and another password is another request."""
+def _require_first_password(request: Request, user_id: UUID, password: str) -> None:
+    """The fingerprint of a registration leaves the password out, and another password is another request.
+
+    Trying passwords in this way is limited as it is when signing in. Raises IdempotencyKeyReused, AccountGone or
+    TooManyRequests.
+    """
     user = User.objects.filter(pk=user_id).first()
     if user is None:
         raise AccountGone("The account that was registered with this key was deleted.")
-    return user.check_password(password)
+    attempt = sign_in.begin(user.username, request)
+    if not user.check_password(password):
+        attempt.failed()
+        raise IdempotencyKeyReused("The key was used to register with another password.")
+    attempt.succeeded(user)
 
 
 class WrongCredentials(AuthenticationFailed):

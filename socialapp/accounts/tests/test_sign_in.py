@@ -4,13 +4,15 @@ import json
 import logging
 import secrets
 import threading
+from contextlib import suppress
 
 import pytest
 from django.contrib.auth import authenticate
 from django.http import HttpResponse
 from django.test import RequestFactory
+from rest_framework.exceptions import ValidationError
 
-from socialapp.accounts import refresh, sign_in
+from socialapp.accounts import passwords, refresh, sign_in
 from socialapp.cqrs import valkey
 from socialapp.resilience import rates
 from socialapp.resilience.rates import Rate, TooManyRequests
@@ -142,6 +144,53 @@ def test_anothers_device_is_no_known_one(attacked, clean_stores):
     for cookie in (forged, "nonsense", ""):
         with pytest.raises(TooManyRequests):
             guess(attacked.username, "203.0.113.9", PASSWORD, device=cookie)
+
+
+def test_an_owner_who_signed_in_there_in_any_way_does_not(person):
+    """The admin and the browsable API make no Session of the API."""
+    assert guess(person.username, "203.0.113.20", PASSWORD) == person
+    assert sum(guesses(person.username, address) for address in addresses()) == 6
+    assert guess(person.username, "203.0.113.20", PASSWORD) == person
+
+
+def device_of(*people, cookie: str = "") -> str:
+    """The cookie of a browser where these signed in, one after the other."""
+    for one in people:
+        request = request_from("203.0.113.9", **({"device": cookie} if cookie else {}))
+        request.proved_user = one
+        cookie = sign_in.remembers_devices(lambda _: HttpResponse())(request).cookies["device"].value
+    return cookie
+
+
+def test_strangers_in_the_network_of_an_owners_device_do_not_lock_it_out(attacked):
+    cookie = device_of(attacked)
+    with suppress(TooManyRequests):
+        for _ in range(9):
+            guess(attacked.username, "203.0.113.7")
+    assert guess(attacked.username, "203.0.113.7", PASSWORD, device=cookie) == attacked
+
+
+def test_guesses_on_a_known_device_are_few_too(attacked):
+    cookie = device_of(attacked)
+    for _ in range(sign_in.PER_DEVICE.size):
+        guess(attacked.username, "203.0.113.9", device=cookie)
+    with pytest.raises(TooManyRequests):
+        guess(attacked.username, "203.0.113.9", device=cookie)
+
+
+def test_a_browser_is_remembered_for_several_people(attacked, people):
+    cookie = device_of(attacked, *people(sign_in.MOST_NAMES - 1))
+    assert guess(attacked.username, "203.0.113.9", PASSWORD, device=cookie) == attacked
+    with pytest.raises(TooManyRequests):
+        guess(attacked.username, "203.0.113.10", PASSWORD, device=device_of(*people(1), cookie=cookie))
+
+
+def test_a_session_that_goes_on_proves_the_password_whatever_strangers_do(attacked):
+    passwords.prove(attacked, PASSWORD, request_from("203.0.113.8"))
+    with pytest.raises(TooManyRequests):
+        for _ in range(50):
+            with suppress(ValidationError):
+                passwords.prove(attacked, WRONG, request_from("203.0.113.8"))
 
 
 def test_from_a_known_address_guesses_are_few_too(attacked):

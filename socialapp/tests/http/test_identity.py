@@ -104,6 +104,14 @@ def test_a_repeated_registration_with_another_password_is_another_request(api):
     refused(other, 422, code="idempotency_key_reused")
 
 
+def test_passwords_are_not_guessed_by_repeating_a_registration(api):
+    person = {"username": f"twice_{secrets.token_hex(4)}", "password": PASSWORD}
+    api.post("/api/v1/auth/register", person, idempotency_key="k")
+    guesses = [person | {"password": f"{PASSWORD} {number}"} for number in range(15)]
+    statuses = [api.post("/api/v1/auth/register", guess, idempotency_key="k").status for guess in guesses]
+    assert statuses == [422] * 10 + [429] * 5
+
+
 def test_a_name_is_found_in_any_case(stack_url):
     name = f"Camel_{secrets.token_hex(4)}"
     registered = register(stack_url, name)
