@@ -1,4 +1,4 @@
-"""How many requests one address may have under way at the gateway."""
+"""How many requests one address may have under way at the gateway, and how often one may sign in."""
 
 import threading
 
@@ -68,3 +68,38 @@ def test_an_address_has_so_many_requests_under_way(limited):
 
 def test_load_tests_on_the_machine_itself_are_not_limited(unlimited):
     assert {reply.status for reply in crowd(unlimited, MOST + 4)} == {200}
+
+
+@pytest.fixture
+def from_anywhere(monkeypatch):
+    """A gateway that believes X-Test-Address."""
+    values = gateway.values
+
+    def believing(*arguments, **options):
+        found = values(*arguments, **options)
+        found["LISTEN"] += "; set_real_ip_from 127.0.0.1; real_ip_header X-Test-Address"
+        return found
+
+    monkeypatch.setattr(gateway, "values", believing)
+    with running_gateway() as running:
+        running.answer("", Answer())
+        yield running
+
+
+# More than the burst that the gateway allows.
+MANY = 150
+
+
+def sign_ins(gate, addresses: list[str]) -> list[int]:
+    path = "/api/v1/auth/token"
+    return [gate("POST", path, b"{}", x_test_address=address).status for address in addresses]
+
+
+@pytest.mark.parametrize("addresses", ["2001:db8:1:22{:02x}::1", "2001:db8:1:2200::{:x}"])
+def test_a_customer_with_many_ipv6_addresses_is_one(from_anywhere, addresses):
+    assert 429 in sign_ins(from_anywhere, [addresses.format(number) for number in range(MANY)])
+
+
+@pytest.mark.parametrize("addresses", ["2001:db8:1:{:x}00::1", "::ffff:192.0.2.{}", "192.0.2.{}"])
+def test_customers_do_not_count_for_one_another(from_anywhere, addresses):
+    assert set(sign_ins(from_anywhere, [addresses.format(number) for number in range(MANY)])) == {200}
