@@ -52,7 +52,7 @@ def _own_home(link: Path) -> PostgresHome | None:
         return None
     programs = binaries.postgres()
     if not os.access(programs / "postgres", os.X_OK):
-        programs = binaries.copy_postgres(path)
+        programs = binaries.copy_postgres(path, {})
     return PostgresHome(path, path / "run", programs, None)
 
 
@@ -71,7 +71,7 @@ def _home_of(account: Account, link: Path) -> PostgresHome:
         raise StackFailure(f"{link} leads to {path}, which does not belong to Postgres' user: remove {link}")
     programs = binaries.postgres()
     if not may(account, programs / "postgres", "--version"):
-        programs = binaries.copy_postgres(path)
+        programs = binaries.copy_postgres(path, account.subprocess_options())
     return PostgresHome(path, path / "run", programs, account)
 
 

