@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError
 
 from socialapp.cqrs import keys, routing, valkey
 from socialapp.cqrs.keys import Slot
@@ -35,8 +35,8 @@ MOST_RECOVERIES = 3
 MOST_FIELDS = 64
 
 
-class NoMemory(RedisError):
-    """The read cache forgets what it is told: the invalidation is not finished."""
+class NoMemory(OutOfMemoryError):
+    """The read cache forgets at once what it is told: the invalidation is not finished."""
 
 
 # An entry is a string, or a hash of pages when a field is given; leases of a hash are a hash too, so that an

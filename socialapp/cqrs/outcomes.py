@@ -12,7 +12,7 @@ from django.db.models.expressions import RawSQL
 
 from socialapp.cqrs import heartbeat, log, routing, servers, valkey
 from socialapp.cqrs.breaker import Breaker
-from socialapp.cqrs.consistency import Token
+from socialapp.cqrs.consistency import MOST_PENDING, Token
 from socialapp.cqrs.deadlines import answered_within
 from socialapp.cqrs.failures import may_succeed_elsewhere
 from socialapp.cqrs.models import CommandResult, InboxCommand
@@ -125,13 +125,13 @@ def settled_by(token: Token, found: dict[UUID, Outcome]) -> Token:
     return token.without(command_id for command_id, outcome in done.items() if outcome.confirmed)
 
 
-def shortened(token: Token) -> Token:
-    """Return the token without commands that the log knows to be confirmed, if it has too many to name them all.
+def shortened(token: Token, *, most: int = MOST_PENDING) -> Token:
+    """Return the token without commands that the log knows to be confirmed, if it has more than `most`.
 
-    One look at the log, about once in MOST_PENDING writes of a client that never reads. The token stays as it is when
-    the log does not answer.
+    One look at the log, about once in `most` writes of a client that never reads. The token stays as it is when the
+    log does not answer.
     """
-    if not token.is_full:
+    if len(token.pending) <= most:
         return token
     try:
         with _breaker:

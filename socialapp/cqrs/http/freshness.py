@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 
 from socialapp.cqrs import consistency, heartbeat, outcomes, roles, routing, servers, timelines
-from socialapp.cqrs.consistency import BadToken, Token
+from socialapp.cqrs.consistency import MOST_PENDING, BadToken, Token
 from socialapp.cqrs.http import token_cookies
 from socialapp.cqrs.http.preferences import wait_preference
 from socialapp.cqrs.http.problems import to_http
@@ -104,6 +104,8 @@ def remember(request: HttpRequest, response: HttpResponse, token: Token) -> None
 
     The caller guarantees that it contains what the request presented.
     """
-    encoded = outcomes.shortened(token).encode()
+    has_cookies = getattr(request, "presented", token_cookies.Presented()).contained
+    token = outcomes.shortened(token, most=token_cookies.MOST_PENDING if has_cookies else MOST_PENDING)
+    encoded = token.encode()
     response[consistency.HEADER] = encoded
     token_cookies.replace_presented(request, response, encoded)

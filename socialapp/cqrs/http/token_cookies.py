@@ -20,6 +20,8 @@ PREFIX = f"{COOKIE}."
 OUR_NAMES = re.compile(rf"{COOKIE}(\.[0-9A-Za-z]{{0,40}})?")
 # One or two are usual; there are more when a browser writes in parallel. The others stay for its next request.
 MOST_READ = 16
+# Commands that a cookie should name: 0.5 KB. With 32 it has 1.7 KB, and nginx refuses a request with ten of those.
+MOST_PENDING = 8
 # Characters; a browser keeps no more than 4096 bytes.
 LONGEST = 4096
 
