@@ -163,6 +163,28 @@ def test_the_cache_starts_afresh_once_after_a_promotion():
     assert has_entry()
 
 
+def test_one_process_at_a_time_empties_the_cache(monkeypatch):
+    """Heartbeats go on each second, and emptying a large cache takes longer."""
+    promotions.forget_lost_writes(1)
+    begin, begun = cache.begin_timeline, []
+
+    def meanwhile(place):
+        begun.append(place)
+        if len(begun) < 5:
+            promotions.forget_lost_writes(2)
+        begin(place)
+
+    monkeypatch.setattr(cache, "begin_timeline", meanwhile)
+    promotions.forget_lost_writes(2)
+    promotions.forget_lost_writes(2)
+    assert len(begun) == 1
+    monkeypatch.setattr(cache, "begin_timeline", begin)
+    promotions.forget_lost_writes(3)
+    valkey.read_cache().set(ENTRY, "kept")
+    promotions.forget_lost_writes(3)
+    assert has_entry()
+
+
 def test_back_on_the_older_timeline_the_cache_can_be_filled():
     promotions.forget_lost_writes(2)
     cache.invalidate([ENTRY], place=Place(2, 1))
