@@ -6,6 +6,7 @@ claim, append, mark: whatever a crash cuts off between them, the repeat does aga
 applying drops the double. Called by `submit` and `execute`.
 """
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,6 +21,7 @@ from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.ids import PARTITIONS
 from socialapp.cqrs.models import InboxCommand
 from socialapp.cqrs.problems import KEY_REUSED, IdempotencyKeyReused
+from socialapp.cqrs.scripts import Script
 
 # Both know id, actor_id, resource_id, idempotency_key and fingerprint.
 Acceptable = Envelope | InboxCommand
@@ -32,6 +34,17 @@ return redis.call('GET', KEYS[1])
 RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
 # Seconds that a claim lives in a log that is half full: longer than its command waits and its client repeats.
 SHORTEST = 600
+# Until `ARGV[1]` microseconds from now, by the server's clock, the log may lack claims.
+MISS_FOR = Script("""#!lua flags=allow-oom
+local time = redis.call('TIME')
+local till = time[1] * 1000000 + time[2] + ARGV[1]
+if till > tonumber(redis.call('GET', KEYS[1]) or '0') then
+    redis.call('SET', KEYS[1], string.format('%.0f', till))
+end
+""")
+# Seconds between two notes of this process that claims live shorter: much less than SHORTEST.
+NOTED_EACH = 60.0
+_note_again_at = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +59,10 @@ def claim(envelope: Envelope) -> Claim:
     """Raises IdempotencyKeyReused, or valkey.UNREACHABLE; the claim may then have been made, under the same ids."""
     if not envelope.idempotency_key:
         return Claim(envelope)
-    ours = _encode(envelope, logged=False)
-    held = orjson.loads(valkey.command_log().eval(CLAIM, 1, _key(envelope), ours, _lifetime()))
+    ours, lifetime = _encode(envelope, logged=False), _lifetime()
+    if lifetime < settings.IDEMPOTENCY_TTL:
+        _note_that_claims_are_short()
+    held = orjson.loads(valkey.command_log().eval(CLAIM, 1, _key(envelope), ours, lifetime))
     require_same(envelope.fingerprint, held["fingerprint"])
     first = replace(envelope, id=UUID(held["command"]), resource_id=UUID(held["resource"]))
     return Claim(first, held["logged"])
@@ -62,8 +77,12 @@ def require_unclaimed(envelope: Envelope) -> None:
 
 def mark(envelope: Envelope) -> None:
     """The command is in the log: a repeat need not append it again."""
-    if envelope.idempotency_key:
-        valkey.command_log().set(_key(envelope), _encode(envelope, logged=True), keepttl=True)
+    if not envelope.idempotency_key:
+        return
+    log, key, marked = valkey.command_log(), _key(envelope), _encode(envelope, logged=True)
+    # `keepttl` alone would keep a claim for ever that has run out meanwhile.
+    if not log.set(key, marked, xx=True, keepttl=True):
+        log.set(key, marked, nx=True, ex=_lifetime())
 
 
 def remember(accepted: Iterable[Acceptable]) -> None:
@@ -92,6 +111,21 @@ def note_losses(newest: datetime | None, partitions: Iterable[int] = range(PARTI
     for partition in partitions:
         pipeline.set(keys.lost_claims(partition), until, nx=True)
     memory.execute_spared(pipeline)
+
+
+def _note_that_claims_are_short() -> None:
+    """A repeat may come after its claim is gone, but within IDEMPOTENCY_TTL: then the primary has to be asked.
+
+    In every partition, as a repeat is given a new id. Raises valkey.UNREACHABLE.
+    """
+    global _note_again_at
+    if time.monotonic() < _note_again_at:
+        return
+    lacking = [
+        ([keys.lost_claims(partition)], [settings.IDEMPOTENCY_TTL * 1_000_000]) for partition in range(PARTITIONS)
+    ]
+    MISS_FOR.run_all(valkey.command_log(), lacking)
+    _note_again_at = time.monotonic() + NOTED_EACH
 
 
 def may_have_lost_some() -> bool:

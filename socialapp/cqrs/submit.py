@@ -35,6 +35,8 @@ RETRY_WHEN_INBOX_IS_FULL = 10
 # Seconds for whoever finds out whether it has thawed.
 GREETING = 0.1
 breaker = Breaker(open_for=(0.5, 1.5), probe=3.0)
+# Asking the primary for an idempotency key that the log cannot know.
+primary_for_keys = Breaker(open_for=(0.5, 1.5), probe=2 * inbox.GLANCE)
 REASONS = {
     log.Full: "More writes wait than can be applied soon.",
     log.OverQuota: "More of your writes wait than can be applied soon; the next will be taken when they are.",
@@ -148,17 +150,24 @@ def _claimed(envelope: Envelope) -> Claim:
 
 
 def _first_of_the_primary(envelope: Envelope, *lacking: int) -> Kept | None:
-    """None also when the primary does not answer. lacking: partitions that do not know until when they lack claims."""
+    """None also when the primary does not answer: then it is not asked again for a while, as each would wait for it.
+
+    lacking: partitions that do not know until when they lack claims.
+    """
+    if not primary_for_keys.admits():
+        return None
     try:
         with answered_within(inbox.GLANCE):
             kept = inbox.first(envelope)
             if lacking:
                 claims.note_losses(inbox.newest_key(), lacking)
-            return kept
     except DOWN as error:
+        primary_for_keys.trip()
         connections[PRIMARY].close()
         logger.warning("the primary was not asked for an idempotency key: %s", error)
         return None
+    primary_for_keys.close()
+    return kept
 
 
 def _settle_claim(kept: Kept, ours: Envelope) -> Envelope:
