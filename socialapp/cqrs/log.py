@@ -261,14 +261,16 @@ def read(partition: int, *, limit: int) -> list[Entry]:
 def _take_over(partition: int, kept: list[InboxCommand]) -> None:
     """What the log would know if it had been there: idempotency keys, statuses, and how far the stamps have come.
 
-    A full log learns of the stamps only; keys and statuses are looked up in the rows on the primary then.
+    A full log learns of no keys; they are looked up in the rows on the primary then. Statuses it does learn of, for the
+    time until their commands are applied: a command that is set aside has left the inbox, and has no other row yet.
     """
     claims.remember(kept)
     pipeline = valkey.command_log().pipeline(transaction=False)
     for command in kept:
         status = {"status": "accepted", "type": command.type, "actor": command.actor_id}
         status |= {"resource_type": command.resource_type, "resource_id": command.resource_id}
-        pipeline.set(keys.status(command.pk), orjson.dumps(status), nx=True, ex=ACCEPTED_TTL)
+        written = keys.status(command.pk), "SET", orjson.dumps(status), "NX", "EX", ACCEPTED_TTL
+        pipeline.execute_command("EVAL", memory.ALWAYS, 1, *written)
     # The pipelines of a cluster refuse eval(), but not this.
     pipeline.execute_command("EVAL", RAISE_CLOCK, 1, keys.clock(partition), kept[-1].stamp)
     memory.execute_spared(pipeline)

@@ -82,6 +82,18 @@ def test_a_command_can_wait_for_another_partition_in_a_full_log(own_log, author,
         assert [one.entry.stamp for one in deferrals.read(partition_of(host))[1]] == [early.token.stamp]
 
 
+def test_a_command_of_the_inbox_that_is_set_aside_in_a_full_log_is_known(own_log, author, drain_all):
+    host = submit(CreatePost("host"), actor_id=author).resource_id
+    drain_all()
+    elsewhere = (partition_of(host) + 1) % PARTITIONS
+    with own_log.full():
+        early = submit(LikePost(), actor_id=new_id(elsewhere), resource_id=host)
+        assert InboxCommand.objects.filter(pk=early.command_id).exists()
+        apply.drain(partition_of(host))
+        assert deferrals.read(partition_of(host))[1] and not InboxCommand.objects.exists()
+        assert statuses(early) == ["accepted"]
+
+
 def test_an_entry_that_is_no_command_leaves_a_full_log_free_to_go_on(own_log, author, drain_all):
     accepted = submit(CreatePost("behind it"), actor_id=author)
     partition = partition_of(accepted.command_id)
