@@ -27,6 +27,8 @@ BEAT_SILENCE = 5
 # Seconds, of a transaction and of a lock on a table. The application's own last for less than a second.
 LONG_TRANSACTION = 30.0
 LONG_LOCK = 5.0
+# The protocol's version, which Valkey states too. Scripts need flags (7.0), and replicas of the log WAITAOF (7.2).
+OLDEST_LOG = (7, 2)
 DURABLE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
@@ -142,7 +144,15 @@ def _log() -> dict:
     wrong = [name for name, value in DURABLE.items() if any(one.get(name) != value for one in found)]
     if wrong:
         return {"status": "down", "error": f"set {', '.join(wrong)}"}
-    return _memory(room.log) if roles.may_write() else {}
+    return _outdated() or _memory(room.log) if roles.may_write() else {}
+
+
+def _outdated() -> dict:
+    """A log that is too old to run the scripts that apply what it holds: it fails with its first command."""
+    versions = [server.info("server")["redis_version"] for server in valkey.primaries(valkey.command_log())]
+    old = [version for version in versions if tuple(map(int, version.split(".")[:2])) < OLDEST_LOG]
+    wanted = "LOG_URL needs Valkey 7.2, or Redis 7.2, or later"
+    return {"status": "down", "error": f"{wanted}, and names a server of version {old[0]}"} if old else {}
 
 
 def _cache() -> dict:

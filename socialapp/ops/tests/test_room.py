@@ -8,6 +8,7 @@ from django.core.management.base import CommandError
 from config.settings import caches
 from deploy.embedded import binaries
 from socialapp.cqrs import memory
+from socialapp.ops import health
 from socialapp.tests.conditions import invisible, visible
 from socialapp.tests.valkeys import ValkeyLog, valkey_log
 
@@ -56,3 +57,10 @@ def test_a_full_disk(clean_stores, run, settings):
 def test_a_disk_that_is_gone_has_no_room(clean_stores, settings):
     settings.DISKS = {"uploads": "/nowhere"}
     assert visible("a full disk")
+
+
+def test_a_log_that_is_too_old_is_none(clean_stores, monkeypatch):
+    assert "error" not in health._log()
+    monkeypatch.setattr(health, "OLDEST_LOG", (99, 0))
+    found = health._log()
+    assert found["status"] == "down" and found["error"].startswith("LOG_URL needs Valkey")
