@@ -16,15 +16,22 @@ from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import connections
 from django.db.models.functions import Now
+from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
 
 from socialapp.accounts.models import LINK_LIFETIME, EmailVerification
 from socialapp.cqrs.failures import OutsideUnreachable
+from socialapp.identity.addresses import client_network
 from socialapp.mail import delivery, rate
+from socialapp.resilience import rates
+from socialapp.resilience.rates import Rate
 
 logger = logging.getLogger(__name__)
 
+# Requests that have an email sent: people register now and then, and ask once more.
+PER_NETWORK = Rate("verification-from-network", size=50, every=60)
+TOO_MANY = "Too many emails were asked for from your network. Wait before you ask for another one."
 BATCH = 20
 # Longer than any limit looks back.
 KEPT, PURGED = timedelta(days=31), 500
@@ -44,6 +51,12 @@ SENT = "UPDATE accounts_emailverification SET sent_at = now() WHERE id = %s"
 LINKED = "UPDATE accounts_emailverification SET digest = %s WHERE id = %s"
 REFUSED = "UPDATE accounts_emailverification SET refusal = %s WHERE id = %s"
 LET_GO = "UPDATE accounts_emailverification SET claimed_at = NULL WHERE id = ANY(%s)"
+
+
+def limit(request: HttpRequest) -> None:
+    """Count a request that has an email sent to an address that anybody could have named. Raises TooManyRequests."""
+    network = client_network(request)
+    rates.take([PER_NETWORK.of(network)] if network else [], TOO_MANY)
 
 
 def send_due() -> int:

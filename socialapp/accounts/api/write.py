@@ -43,6 +43,8 @@ class Register(CommandView):
     def post(self, request):
         body = self.validated(schemas.Registration)
         username, email, name = body["username"], body["email"], body["name"]
+        if email:
+            verification.limit(request)
         executed = execute(
             RegisterUser(username, make_password(body["password"]), email, name),
             # Nobody is logged in yet: the scope of the idempotency key is the name that is asked for.
@@ -183,7 +185,8 @@ class CheckEmail(CommandView):
         if "token" in body:
             execute(VerifyEmail(verification.digest_of(body["token"]).hex()), actor_id=None)
             return Response(status=status.HTTP_204_NO_CONTENT)
-        execute(RequestEmailVerification(body["email"]), actor_id=None)
+        verification.limit(request)
+        execute(RequestEmailVerification(body["email"]), actor_id=request.user.pk)
         # The same for every address: nobody learns whose account it is, or that there is one.
         told = "If an account waits for this address to be verified, an email is on its way to it."
         return Response({"detail": told}, status=status.HTTP_202_ACCEPTED)

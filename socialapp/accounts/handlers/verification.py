@@ -1,5 +1,7 @@
 """Verification of email addresses: who may be asked how often, and whose address is theirs."""
 
+from uuid import UUID
+
 from django.db import connections
 
 from socialapp.accounts.commands import RequestEmailVerification, VerifyEmail
@@ -10,6 +12,9 @@ from socialapp.cqrs.problems import Problem
 
 # So many emails to one mailbox, over all accounts that name it: anybody can register a stranger's address.
 PER_DAY, PER_MONTH = 3, 10
+# Places of a mailbox beside these, for users who are signed in and ask for their own account, and how many emails one
+# account gets in a day out of them: strangers who name an address of others cannot use these up by asking.
+RESERVED, OF_ONE_ACCOUNT = 3, 2
 # The first key of an advisory lock, the second is of the mailbox: two requests cannot both take the last place.
 LOCK = 0x656D6169
 ASK = """
@@ -19,6 +24,9 @@ ASK = """
     WHERE lower(email) = lower(%(email)s) AND email <> '' AND is_active AND email_verified_at IS NULL AND NOT EXISTS (
         SELECT FROM accounts_emailverification
         WHERE user_id = accounts_user.id AND sent_at IS NULL AND refusal = '' AND requested_at > now() - %(lifetime)s)
+      AND (%(user_id)s::uuid IS NULL OR id = %(user_id)s AND %(of_one_account)s > (
+        SELECT count(*) FROM accounts_emailverification
+        WHERE user_id = accounts_user.id AND requested_at > now() - interval '1 day'))
     ORDER BY id DESC
     LIMIT (SELECT greatest(0, least(
                %(per_day)s - count(*) FILTER (WHERE requested_at > now() - interval '1 day'),
@@ -44,6 +52,8 @@ def request_email_verification(envelopes: list[Envelope], effects: Effects) -> N
     """Whoever asks is told nothing: neither whether there is such an account, nor whether an email is sent."""
     for envelope in envelopes:
         ask_owner(envelope.command.email)
+        if envelope.actor_id:
+            ask_owner(envelope.command.email, asking=envelope.actor_id)
 
 
 @handles(VerifyEmail)
@@ -55,10 +65,15 @@ def verify_email(envelopes: list[Envelope], effects: Effects) -> None:
                 effects.reject(envelope, LinkNotValid("It is too old, or incomplete. Ask for another email."))
 
 
-def ask_owner(email: str) -> None:
-    """Have an email sent for each unverified account with this address, as far as its mailbox has room."""
+def ask_owner(email: str, *, asking: UUID | None = None) -> None:
+    """Have an email sent for each unverified account with this address, as far as its mailbox has room.
+
+    asking: the user who is signed in and asks; then only for their account, and from the reserved places too.
+    """
     mailbox = mailbox_of(email)
-    limits = {"lifetime": LINK_LIFETIME, "per_day": PER_DAY, "per_month": PER_MONTH}
+    more = RESERVED if asking else 0
+    limits = {"lifetime": LINK_LIFETIME, "per_day": PER_DAY + more, "per_month": PER_MONTH + more}
+    own = {"user_id": asking, "of_one_account": OF_ONE_ACCOUNT}
     with connections["default"].cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCK, mailbox])
-        cursor.execute(ASK, {"email": email, "mailbox": mailbox} | limits)
+        cursor.execute(ASK, {"email": email, "mailbox": mailbox} | limits | own)

@@ -8,15 +8,25 @@ import pytest
 from django.core import mail
 from django.db import connection, transaction
 from django.utils.timezone import now
+from rest_framework.test import APIClient
 
 from socialapp.accounts import verification
 from socialapp.accounts.commands import RegisterUser, RequestEmailVerification, VerifyEmail
-from socialapp.accounts.handlers.verification import PER_DAY, PER_MONTH, LinkNotValid, ask_owner
+from socialapp.accounts.handlers.verification import (
+    OF_ONE_ACCOUNT,
+    PER_DAY,
+    PER_MONTH,
+    RESERVED,
+    LinkNotValid,
+    ask_owner,
+)
 from socialapp.accounts.models import EmailVerification, User, mailbox_of
 from socialapp.cqrs.execute import execute
 from socialapp.cqrs.failures import OutsideUnreachable
 from socialapp.cqrs.ids import new_id
 from socialapp.mail import delivery
+from socialapp.resilience.rates import Rate
+from socialapp.tests.client import PASSWORD
 from socialapp.tests.valkeys import wait_until
 
 pytestmark = pytest.mark.usefixtures("clean_stores")
@@ -146,6 +156,58 @@ def test_and_so_many_a_month(outbox):
         EmailVerification.objects.update(requested_at=now() - timedelta(days=2))
         ask(email)
     assert len(outbox) == PER_MONTH
+
+
+@pytest.fixture
+def used_up(outbox):
+    """(address, owner): strangers have registered it as well, and have asked until its mailbox had no place left."""
+    email = some_address()
+    owner = register(email)
+    EmailVerification.objects.all().delete()
+    for _ in range(PER_DAY):
+        register(email)
+        verification.send_due()
+    ask(email)
+    assert verification.send_due() == 0 and len(outbox) == PER_DAY
+    outbox.clear()
+    return email, owner
+
+
+def test_who_is_signed_in_is_asked_although_strangers_used_up_the_places(used_up, outbox):
+    email, owner = used_up
+    execute(RequestEmailVerification(email), actor_id=owner.pk)
+    assert verification.send_due() == 1
+    verify(token_of(outbox[0]))
+    assert is_verified(owner)
+
+
+def test_reserved_places_are_few_for_a_mailbox_and_fewer_for_an_account(used_up):
+    email, owner = used_up
+    asked = EmailVerification.objects.filter(mailbox=mailbox_of(email))
+    for user in [owner, *User.objects.filter(email=email).exclude(pk=owner.pk)]:
+        for _ in range(4):
+            execute(RequestEmailVerification(email), actor_id=user.pk)
+            verification.send_due()
+        assert asked.filter(user=user).count() <= OF_ONE_ACCOUNT
+    assert asked.filter(user=owner).count() == OF_ONE_ACCOUNT and asked.count() == PER_DAY + RESERVED
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v1/auth/email/verify", {"email": "ada@example.org"}),
+        ("/api/v1/auth/register", {"username": "ada", "password": "x", "email": "ada@example.org"}),
+    ],
+)
+def test_one_network_asks_for_so_many_emails(path, body, monkeypatch):
+    monkeypatch.setattr(verification, "PER_NETWORK", Rate("verification-from-network", size=3, every=60))
+    client = APIClient(HTTP_HOST="localhost", HTTP_X_REAL_IP="192.0.2.77")
+    statuses = []
+    for _ in range(5):
+        person = body | ({"username": f"ada_{new_id().hex[-12:]}", "password": PASSWORD} if "username" in body else {})
+        statuses.append(client.post(path, person, format="json").status_code)
+    assert statuses[3:] == [429, 429] and set(statuses[:3]) <= {201, 202}
+    assert client.post(path, body, format="json", HTTP_X_REAL_IP="192.0.2.78").status_code != 429
 
 
 def test_simultaneous_requests_do_not_exceed_the_limit():
