@@ -34,7 +34,11 @@ BROWSER_MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
-WRITE_MIDDLEWARE = [*BROWSER_MIDDLEWARE, "socialapp.accounts.sign_in.remembers_devices"]
+WRITE_MIDDLEWARE = [
+    "socialapp.cqrs.http.uploads.uploads_of_staff",
+    *BROWSER_MIDDLEWARE,
+    "socialapp.accounts.sign_in.remembers_devices",
+]
 MIDDLEWARE = [
     "socialapp.cqrs.http.guard.guard",
     "django.middleware.security.SecurityMiddleware",

@@ -5,7 +5,7 @@ from uuid import UUID
 from django.contrib.auth.backends import ModelBackend
 
 from socialapp.accounts import sign_in
-from socialapp.accounts.models import User
+from socialapp.accounts.models import LONGEST_PASSWORD, User
 
 # What the read role may see of a user, and a session or a page needs.
 OF_A_SESSION = (
@@ -28,7 +28,9 @@ class Accounts(ModelBackend):
         if username is None or password is None:
             return None
         attempt = sign_in.begin(username, request)
-        user = super().authenticate(request, username=username, password=password)
+        # The API refuses a longer one with a 400; Django's forms have no limit.
+        is_possible = len(password) <= LONGEST_PASSWORD
+        user = super().authenticate(request, username=username, password=password) if is_possible else None
         if user is None:
             attempt.failed()
         else:

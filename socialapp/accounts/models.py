@@ -15,6 +15,8 @@ from django.utils.crypto import salted_hmac
 from socialapp.cqrs.ids import new_id
 
 USERNAME = r"[A-Za-z0-9_]{3,30}"
+# Characters; a hash of more takes longer, and nobody types them.
+LONGEST_PASSWORD = 256
 # Of the link in an email that verifies an address.
 LINK_LIFETIME = timedelta(hours=24)
 

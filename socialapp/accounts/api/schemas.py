@@ -4,11 +4,9 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError as PasswordRefused
 from rest_framework import serializers
 
-from socialapp.accounts.models import USERNAME, User
+from socialapp.accounts.models import LONGEST_PASSWORD, USERNAME, User
 from socialapp.accounts.reserved import is_reserved
 from socialapp.cqrs.http.schemas import Schema
-
-LONGEST_PASSWORD = 256
 
 
 def _password() -> serializers.CharField:

@@ -13,6 +13,7 @@ from django.test import RequestFactory
 from rest_framework.exceptions import ValidationError
 
 from socialapp.accounts import passwords, refresh, sign_in
+from socialapp.accounts.models import LONGEST_PASSWORD
 from socialapp.cqrs import valkey
 from socialapp.resilience import rates
 from socialapp.resilience.rates import Rate, TooManyRequests
@@ -109,6 +110,11 @@ def test_guesses_at_the_same_moment_are_counted(person):
     for thread in threads:
         thread.join()
     assert answers.count(True) == 3
+
+
+def test_a_password_that_no_form_should_send_is_wrong_and_not_hashed(person, monkeypatch):
+    monkeypatch.setattr("django.contrib.auth.models.AbstractBaseUser.check_password", lambda *_: pytest.fail("hashed"))
+    assert guess(person.username, "192.0.2.1", "x" * (LONGEST_PASSWORD + 1)) is None
 
 
 # ---- strangers lock nobody out ----

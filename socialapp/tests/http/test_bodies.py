@@ -127,6 +127,17 @@ def test_more_than_a_mebibyte_is_413(stack, way_to_write, member):
     assert (reply.status, reply.problem()["code"]) == (413, "too_large")
 
 
+@pytest.mark.parametrize("cookie", ["", "Cookie: sessionid=nobodys\r\n"])
+def test_only_operators_send_uploads(way_to_write, cookie):
+    """Django parses a form to check it against forgery, before the admin asks who sends it."""
+    request = (
+        f"POST /admin/login/ HTTP/1.1\r\n{cookie}Content-Type: multipart/form-data; boundary=b\r\n".encode() + HEAD
+    )
+    body = b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n' + b"x" * 2 * MIB + b"\r\n--b--\r\n"
+    reply = Wire(way_to_write).send(request + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    assert reply.status == 413
+
+
 def test_exactly_a_mebibyte_is_read(writer):
     refused(post(writer, b'"' + b"x" * (MIB - 2) + b'"'), 400, code="validation_error")
 
