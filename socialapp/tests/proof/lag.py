@@ -9,7 +9,10 @@ from deploy.embedded.stack import Stack
 from socialapp.tests.client import Answer, Api, register
 from socialapp.tests.proof.servers import Replica
 from socialapp.tests.topology.conftest import as_superuser
+from socialapp.tests.valkeys import wait_until
 
+# Seconds; less than any lag that is tried.
+FRESH = 0.9
 # (where, whether with a token, whether the answer was stale): how many answers.
 Tally = Counter[tuple[str, bool, bool]]
 
@@ -34,7 +37,16 @@ def seemingly_lagging(stack: Stack, seconds: float) -> Iterator[None]:
     with closing(Replica(stack)) as replica:
         while seconds and not stopped_at_a_heartbeat(stack, replica, seconds):
             replica.resume()
+        # Until then the primary itself shows the old time, and no read may call it up to date.
+        wait_until(lambda: heartbeat_age(stack) < FRESH)
         yield
+
+
+def heartbeat_age(stack: Stack) -> float:
+    """Seconds since the heartbeat that the primary shows."""
+    with as_superuser(stack, "primary", "socialapp") as primary:
+        age = "SELECT extract(epoch FROM clock_timestamp() - time)::float FROM cqrs_heartbeat"
+        return primary.execute(age).fetchone()[0]
 
 
 def stopped_at_a_heartbeat(stack: Stack, replica: Replica, age: float) -> bool:
