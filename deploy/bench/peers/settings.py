@@ -3,8 +3,10 @@ write, over HTTP and from Celery tasks."""
 
 import environ
 
+from config.settings.caches import CACHES  # noqa: F401 revocations are looked up there
 from config.settings.celery import broker_url
 from config.settings.databases import environ_url
+from config.settings.kernel import *  # noqa: F403 the project's modules read them when they are imported
 
 env = environ.Env()
 PEER = env.str("PEER")
