@@ -1,4 +1,4 @@
-"""The peers that `make bench` compares with can be started: they use the project's modules with settings of their own."""
+"""The peers that `make bench` compares with start: they use modules of the project with settings of their own."""
 
 import os
 import subprocess
