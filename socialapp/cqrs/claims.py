@@ -42,7 +42,7 @@ if till > tonumber(redis.call('GET', KEYS[1]) or '0') then
     redis.call('SET', KEYS[1], string.format('%.0f', till))
 end
 """)
-# Seconds between two notes of this process that claims live shorter: much less than SHORTEST.
+# Seconds between two notes of this process that claims live shorter, or were refused: much less than SHORTEST.
 NOTED_EACH = 60.0
 _note_again_at = 0.0
 
@@ -61,7 +61,7 @@ def claim(envelope: Envelope) -> Claim:
         return Claim(envelope)
     ours, lifetime = _encode(envelope, logged=False), _lifetime()
     if lifetime < settings.IDEMPOTENCY_TTL:
-        _note_that_claims_are_short()
+        _note_that_claims_will_lack()
     held = orjson.loads(valkey.command_log().eval(CLAIM, 1, _key(envelope), ours, lifetime))
     require_same(envelope.fingerprint, held["fingerprint"])
     first = replace(envelope, id=UUID(held["command"]), resource_id=UUID(held["resource"]))
@@ -87,11 +87,14 @@ def mark(envelope: Envelope) -> None:
 
 def remember(accepted: Iterable[Acceptable]) -> None:
     """Claim the keys of commands that were accepted without the log. A full one leaves that to their rows."""
+    keyed, lifetime = [one for one in accepted if one.idempotency_key], _lifetime()
+    if not keyed:
+        return
     pipeline = valkey.command_log().pipeline(transaction=False)
-    for one in accepted:
-        if one.idempotency_key:
-            pipeline.set(_key(one), _encode(one, logged=True), nx=True, ex=_lifetime())
-    memory.execute_spared(pipeline)
+    for one in keyed:
+        pipeline.set(_key(one), _encode(one, logged=True), nx=True, ex=lifetime)
+    if memory.execute_spared(pipeline) or lifetime < settings.IDEMPOTENCY_TTL:
+        _note_that_claims_will_lack()
 
 
 def release(envelope: Envelope) -> None:
@@ -113,7 +116,7 @@ def note_losses(newest: datetime | None, partitions: Iterable[int] = range(PARTI
     memory.execute_spared(pipeline)
 
 
-def _note_that_claims_are_short() -> None:
+def _note_that_claims_will_lack() -> None:
     """A repeat may come after its claim is gone, but within IDEMPOTENCY_TTL: then the primary has to be asked.
 
     In every partition, as a repeat is given a new id. Raises valkey.UNREACHABLE.
@@ -121,9 +124,9 @@ def _note_that_claims_are_short() -> None:
     global _note_again_at
     if time.monotonic() < _note_again_at:
         return
-    lacking = [
-        ([keys.lost_claims(partition)], [settings.IDEMPOTENCY_TTL * 1_000_000]) for partition in range(PARTITIONS)
-    ]
+    # The note also covers the claims that are made until the next one.
+    lasting = int((settings.IDEMPOTENCY_TTL + NOTED_EACH) * 1_000_000)
+    lacking = [([keys.lost_claims(partition)], [lasting]) for partition in range(PARTITIONS)]
     MISS_FOR.run_all(valkey.command_log(), lacking)
     _note_again_at = time.monotonic() + NOTED_EACH
 

@@ -8,7 +8,7 @@ from config.settings import caches
 from deploy.embedded import binaries
 from posts.commands import CreatePost, EditPost, LikePost
 from posts.models import Post
-from socialapp.cqrs import apply, deferrals, keys, log, memory, outcomes, retention, suspects, tasks, valkey
+from socialapp.cqrs import apply, claims, deferrals, keys, log, memory, outcomes, retention, suspects, tasks, valkey
 from socialapp.cqrs.breaker import Breaker
 from socialapp.cqrs.commands import Envelope
 from socialapp.cqrs.ids import PARTITIONS, new_id, partition_of
@@ -59,6 +59,19 @@ def test_what_comes_while_the_log_is_full_goes_to_the_inbox_and_is_applied_from_
         drain_all()
         assert statuses(*accepted, *keyed) == ["applied"] * 5
         assert not InboxCommand.objects.exists()
+
+
+def test_a_repeat_after_a_full_log_gets_the_first_answer(own_log, author, drain_all, monkeypatch):
+    """The worker that applied the first command could not claim its key: the log had no room."""
+    monkeypatch.setattr(claims, "_note_again_at", 0.0)
+    claims.note_losses(None)
+    with own_log.full():
+        first = submit(CreatePost("once"), actor_id=author, **KEYED)
+        drain_all()
+    # As in a web server, which does not know how full the log was.
+    memory.note(0)
+    again = submit(CreatePost("once"), actor_id=author, **KEYED)
+    assert again.replayed and (again.command_id, again.resource_id) == (first.command_id, first.resource_id)
 
 
 def test_a_log_that_has_room_again_is_used_at_once(own_log, author):
