@@ -136,6 +136,9 @@ def _ping(client) -> dict:
 
 def _log() -> dict:
     """202 means on disk: a log that may lose or evict what it has answered is as bad as none."""
+    outdated = _outdated() if roles.may_write() else {}
+    if outdated:
+        return outdated
     try:
         found = [server.config_get(*DURABLE) for server in valkey.primaries(valkey.command_log())]
     except ResponseError:
@@ -144,7 +147,7 @@ def _log() -> dict:
     wrong = [name for name, value in DURABLE.items() if any(one.get(name) != value for one in found)]
     if wrong:
         return {"status": "down", "error": f"set {', '.join(wrong)}"}
-    return _outdated() or _memory(room.log) if roles.may_write() else {}
+    return _memory(room.log) if roles.may_write() else {}
 
 
 def _outdated() -> dict:

@@ -65,3 +65,13 @@ def test_a_log_that_is_too_old_is_none(clean_stores, monkeypatch):
     monkeypatch.setattr(health, "OLDEST_LOG", (99, 0))
     found = health._log()
     assert found["status"] == "down" and found["error"].startswith("LOG_URL needs Valkey")
+
+
+def test_a_log_that_is_too_old_and_does_not_show_its_configuration(clean_stores, server, settings, monkeypatch):
+    """As managed services are."""
+    server.client().execute_command("ACL", "SETUSER", "managed", "on", "nopass", "~*", "+@all", "-config")
+    url = server.url.replace("//", "//managed:any@")
+    settings.CACHES = settings.CACHES | {"command_log": caches.valkey(url, timeout=2)}
+    assert "error" not in health._log()
+    monkeypatch.setattr(health, "OLDEST_LOG", (99, 0))
+    assert health._log()["error"].startswith("LOG_URL needs Valkey")
