@@ -7,9 +7,11 @@ Cookies".
 """
 
 import hmac
+import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import blake2b
 
 from django.conf import settings
 from django.core import signing
@@ -38,6 +40,14 @@ DEVICE_SALT = "socialapp.accounts.device"
 REMEMBERED = timedelta(days=180)
 # Accounts that one browser is remembered for: the ones that signed in there last.
 MOST_NAMES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A browser. id: the same in each cookie that it gets. names: accounts that signed in there, the last one first."""
+
+    id: str
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +123,10 @@ def _own_bucket(name: str, network: str, request: HttpRequest | None) -> Bucket 
     """The bucket of a device or network from which the account was signed in to before; None for a stranger."""
     if request is None:
         return None
-    if name in _names_of_device(request):
-        # The cookie changes with each sign-in, and strangers in the same network have another one, or none.
-        return PER_DEVICE.of(name, request.COOKIES[DEVICE_COOKIE])
+    device = _device(request)
+    if name in device.names:
+        # By its id: the cookie changes with each sign-in, of another account too, and must not fill the bucket.
+        return PER_DEVICE.of(name, device.id)
     if not network:
         return None
     sessions = Session.objects.alias(name=Lower("user__username")).filter(name=name, started_at__gt=Now() - REMEMBERED)
@@ -141,14 +152,18 @@ def _network_key(name: str, network: str) -> str:
     return keys.known_network(hmac.digest(secret, f"{name}\0{network}".encode(), "sha256").hex()[:32])
 
 
-def _names_of_device(request: HttpRequest) -> list[str]:
-    """Accounts that were signed in to in this browser, the last one first."""
+def _device(request: HttpRequest) -> Device:
+    """The browser of the request; one with a new id when it shows no cookie of ours."""
+    cookie = request.COOKIES.get(DEVICE_COOKIE, "")
     try:
-        names = signing.loads(request.COOKIES[DEVICE_COOKIE], salt=DEVICE_SALT, max_age=REMEMBERED)
-    except (KeyError, signing.BadSignature):
-        return []
-    # A cookie of earlier code names one account.
-    return names if isinstance(names, list) else [names]
+        remembered = signing.loads(cookie, salt=DEVICE_SALT, max_age=REMEMBERED)
+    except signing.BadSignature:
+        return Device(secrets.token_hex(16))
+    if isinstance(remembered, dict):
+        return Device(remembered["id"], tuple(remembered["names"]))
+    # Cookies of earlier code name one account or several; the same cookie has to give the same id.
+    names = tuple(remembered) if isinstance(remembered, list) else (remembered,)
+    return Device(blake2b(cookie.encode(), digest_size=16).hexdigest(), names)
 
 
 def remembers_devices(get_response):
@@ -158,11 +173,11 @@ def remembers_devices(get_response):
         response = get_response(request)
         user = getattr(request, "proved_user", None)
         if user is not None:
-            name = user.username.lower()
-            names = [name, *(other for other in _names_of_device(request) if other != name)]
+            name, device = user.username.lower(), _device(request)
+            names = [name, *(other for other in device.names if other != name)]
             response.set_cookie(
                 DEVICE_COOKIE,
-                signing.dumps(names[:MOST_NAMES], salt=DEVICE_SALT),
+                signing.dumps({"id": device.id, "names": names[:MOST_NAMES]}, salt=DEVICE_SALT),
                 max_age=REMEMBERED,
                 httponly=True,
                 samesite="Lax",

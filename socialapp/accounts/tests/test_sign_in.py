@@ -184,6 +184,27 @@ def test_guesses_on_a_known_device_are_few_too(attacked):
         guess(attacked.username, "203.0.113.9", device=cookie)
 
 
+def test_whoever_shares_a_browser_gets_no_more_guesses_by_signing_in(attacked, people):
+    """Their own sign-in costs them nothing, and the browser gets another cookie each time."""
+    cookie, other = device_of(attacked), people(1)[0]
+    for _ in range(sign_in.PER_DEVICE.size):
+        guess(attacked.username, "203.0.113.9", device=cookie)
+        cookie = device_of(other, cookie=cookie)
+    with pytest.raises(TooManyRequests):
+        guess(attacked.username, "203.0.113.9", device=cookie)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_cookie_of_earlier_code_is_known_and_has_one_bucket(attacked, people, several):
+    name = attacked.username
+    cookie = sign_in.signing.dumps([name] if several else name, salt=sign_in.DEVICE_SALT)
+    assert guess(name, "203.0.113.9", PASSWORD, device=cookie) == attacked
+    for _ in range(sign_in.PER_DEVICE.size):
+        guess(name, "203.0.113.9", device=device_of(*people(1), cookie=cookie))
+    with pytest.raises(TooManyRequests):
+        guess(name, "203.0.113.9", device=cookie)
+
+
 def test_a_browser_is_remembered_for_several_people(attacked, people):
     cookie = device_of(attacked, *people(sign_in.MOST_NAMES - 1))
     assert guess(attacked.username, "203.0.113.9", PASSWORD, device=cookie) == attacked
